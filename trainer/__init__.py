@@ -1,0 +1,1 @@
+"""Instrumented preference training on torch, transformers, accelerate and peft."""
