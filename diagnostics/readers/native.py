@@ -1,0 +1,229 @@
+"""Seesaw's own run log: `run.jsonl` and `pairs/` of a run folder, see docs/run-log.md.
+
+Names are the schema's already. Columns of other names are kept and listed in `Run.unrecognised`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from diagnostics.errors import MalformedLog
+from diagnostics.readers.contract import Reader
+from diagnostics.run import EXTRA_COLUMNS, Run, Source, empty_steps, pair_frame
+from diagnostics.runlog import (
+    FORMAT,
+    LOG_NAME,
+    STATUSES,
+    VERSION,
+    LogContents,
+    RunLog,
+    log_file,
+    read_log,
+    scan_pairs,
+)
+from diagnostics.schema import METRICS
+
+# Enough for the first line's format mark.
+HEAD_BYTES = 4096
+# A log with more columns than this is damaged; the rest would only fill the memory.
+MOST_UNRECOGNISED = 500
+
+
+def recognises(path: Path) -> bool:
+    """Say whether the path is a run folder or a log file of this format."""
+    try:
+        if path.is_dir():
+            return (path / LOG_NAME).is_file()
+        if not path.is_file():
+            return False
+        if path.name == LOG_NAME:
+            return True
+        with path.open("rb") as stream:
+            return FORMAT.encode() in stream.read(HEAD_BYTES)
+    except (OSError, ValueError):
+        return False
+
+
+def read(path: Path) -> Run:
+    """Return the run, in whatever state its log is.
+
+    Raises
+    ------
+    ReadError
+        When the system refuses to read it.
+    MalformedLog
+        When it holds no record at all, or another format.
+    """
+    log_path = log_file(path)
+    contents = read_log(log_path)
+    _check(log_path, contents)
+    folder = log_path.parent
+    # Pair tables beside a log that was copied elsewhere belong to another run.
+    scans = {
+        table: scan_pairs(folder if log_path.name == LOG_NAME else log_path, table)
+        for table in ("probe", "samples")
+    }
+    dropped: set[str] = set()
+    train, evals = (_frame(rows, dropped) for rows in (contents.train, contents.evals))
+    known = {*METRICS, *EXTRA_COLUMNS}
+    unrecognised = sorted({*train.columns, *evals.columns} - known)
+    header = contents.header
+    versions = header.get("versions")
+    name = folder.resolve().name if log_path.name == LOG_NAME else log_path.stem
+    unreadable = [part for scan in scans.values() for part in scan.unreadable]
+    return Run(
+        name=str(header.get("name") or name),
+        method=str(header["method"]) if header.get("method") else None,
+        source=Source(
+            path=str(path),
+            reader=READER.name,
+            framework="seesaw",
+            version=_version(versions),
+        ),
+        train=train,
+        evals=evals,
+        probes=pair_frame(scans["probe"].rows),
+        samples=pair_frame(scans["samples"].rows),
+        config=header["config"] if isinstance(header.get("config"), dict) else {},
+        header=header,
+        status=_status(contents),
+        unrecognised=tuple(unrecognised),
+        caveats=tuple(_caveats(contents, unreadable, dropped)),
+    )
+
+
+def write(run: Run, directory: str | os.PathLike[str]) -> None:
+    """Write a run as a run folder that `read` gives back.
+
+    Raises
+    ------
+    LogWriteError
+        When the folder cannot be written or already holds a run that has trained.
+    """
+    header = {**run.header, "name": run.name, "method": run.method, "config": dict(run.config)}
+    with RunLog.create(directory, header) as log:
+        for kind, frame in (("train", run.train), ("eval", run.evals)):
+            for step, row in zip(frame.index, frame.to_dict("records"), strict=True):
+                log.write(kind, int(step), row)
+        for table, rows in (("probe", run.probes), ("samples", run.samples)):
+            for step, part in rows.groupby("step"):
+                log.write_pairs(table, int(step), int(step), part.to_dict("list"))
+        if run.status in STATUSES:
+            log.write("end", run.last_step or 0, {"status": run.status})
+
+
+def _check(path: Path, contents: LogContents) -> None:
+    """Raise MalformedLog for a file that is no log of this format and version."""
+    found = contents.header.get("format", FORMAT)
+    if found != FORMAT:
+        raise MalformedLog(
+            f"{path}: the header names the format {found!r}, expected {FORMAT!r};"
+            " give a folder that Seesaw's trainer wrote"
+        )
+    version = contents.header.get("version", VERSION)
+    if isinstance(version, int) and version > VERSION:
+        raise MalformedLog(
+            f"{path}: was written in version {version} of the run log, expected {VERSION};"
+            " update Seesaw"
+        )
+    read_any = contents.header or contents.train or contents.evals or contents.resumes
+    if not read_any and contents.torn_lines and not contents.starting:
+        raise MalformedLog(
+            f"{path}: none of its lines is a record of a run log, expected JSON objects with a"
+            " 'kind'; give a folder that Seesaw's trainer wrote"
+        )
+
+
+def _frame(rows: list[dict[str, Any]], dropped: set[str]) -> pd.DataFrame:
+    """Return records as a frame by step; columns beyond the bound are named in `dropped`."""
+    if not rows:
+        return empty_steps()
+    names = dict.fromkeys(name for row in rows for name in row)
+    for reserved in ("kind", "step"):
+        names.pop(reserved, None)
+    canonical = [name for name in (*EXTRA_COLUMNS, *METRICS) if name in names]
+    others = sorted(set(names) - set(canonical))
+    dropped.update(others[MOST_UNRECOGNISED:])
+    columns: dict[str, Any] = {}
+    for name in canonical:
+        columns[name] = _numbers([row.get(name) for row in rows])
+    for name in others[:MOST_UNRECOGNISED]:
+        values = [row.get(name) for row in rows]
+        numeric = all(value is None or isinstance(value, int | float) for value in values)
+        columns[name] = _numbers(values) if numeric else pd.array(values, dtype=object)
+    index = pd.Index([row["step"] for row in rows], dtype=np.int64, name="step")
+    return pd.DataFrame(columns, index=index)
+
+
+def _numbers(values: list[Any]) -> np.ndarray:
+    """Return values as float64; what is no number becomes NaN."""
+    try:
+        numbers = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return np.array([_number(value) for value in values], dtype=np.float64)
+    return numbers if numbers.ndim == 1 else np.full(len(values), np.nan)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
+    except (TypeError, ValueError):
+        return np.nan
+
+
+def _version(versions: Any) -> str | None:
+    """Return the version of Seesaw among the versions that a header lists."""
+    found = versions.get("seesaw") if isinstance(versions, dict) else None
+    return None if found is None else str(found)
+
+
+def _status(contents: LogContents) -> str:
+    if contents.end is None:
+        return "running"
+    status = contents.end.get("status")
+    return status if status in STATUSES else "stopped"
+
+
+def _caveats(contents: LogContents, unreadable: list[str], dropped: Iterable[str]) -> Iterable[str]:
+    """Yield a sentence for everything that could not be read as it was meant."""
+    garbage = contents.torn_lines - contents.open_line
+    if garbage:
+        yield f"{garbage} {_plural(garbage, 'line')} of the log could not be read."
+    for kind, count in sorted(contents.unknown_kinds.items()):
+        yield f"{count} {_plural(count, 'record')} of the unknown kind {kind!r} were left out."
+    if contents.backward:
+        yield (
+            f"Steps go back {contents.backward} times without a resume marker;"
+            " later records replace earlier ones of the same step."
+        )
+    if not contents.header:
+        yield "The log has no header, so the method and the configuration are unknown."
+    if unreadable:
+        yield (
+            f"{len(unreadable)} {_plural(len(unreadable), 'part')} of the pair tables could not"
+            f" be read: {', '.join(sorted(unreadable)[:3])}."
+        )
+    dropped = list(dropped)
+    if dropped:
+        yield f"{len(dropped)} columns beyond the first {MOST_UNRECOGNISED} were left out."
+
+
+def _plural(count: int, noun: str) -> str:
+    return noun if count == 1 else f"{noun}s"
+
+
+READER = Reader(
+    name="native",
+    title="Seesaw run log",
+    recognises=recognises,
+    read=read,
+    export_hint="Train with Seesaw's trainer (python -m trainer): its output folder is the log.",
+)

@@ -1,0 +1,101 @@
+"""Run: the frozen record of one training run, and the only thing that analyses receive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from diagnostics.runlog import PAIR_TABLES
+
+# Columns of `train` and `evals` that are no metrics: when the row was written [seconds, Unix].
+EXTRA_COLUMNS = ("time",)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a run came from; `version` is the framework's own."""
+
+    path: str
+    reader: str
+    framework: str
+    version: str | None = None
+
+
+def empty_steps() -> pd.DataFrame:
+    """Return a `train` or `evals` frame without rows: an index called step, no columns."""
+    return pd.DataFrame(index=pd.Index([], dtype=np.int64, name="step"))
+
+
+def empty_pairs(table: str) -> pd.DataFrame:
+    """Return a frame without rows in the columns of a pair table ("probe" or "samples")."""
+    return pair_frame(PAIR_TABLES[table].empty_table())
+
+
+def pair_frame(rows: Any) -> pd.DataFrame:
+    """Return the rows of a pair table (an Arrow table) with integers and floats of 64 bits."""
+    frame = rows.to_pandas()
+    wide = {
+        name: np.int64 if kind.kind == "i" else np.float64
+        for name, kind in frame.dtypes.items()
+        if isinstance(kind, np.dtype) and kind.kind in "if"
+    }
+    return frame.astype(wide)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Run:
+    """One training run.
+
+    `train` and `evals` are indexed by optimizer step (ascending, unique) and hold schema columns
+    as float64, a column `time` where the log has it, and the columns named in `unrecognised`.
+    `probes` and `samples` are the pair tables "probe" and "samples" of docs/run-log.md, one row a
+    pair and evaluation. `status` is "running", "completed", "failed" or "stopped"; a run whose
+    process was killed never said so and stays "running". `caveats` are sentences on what the
+    numbers of this source do not mean.
+
+    Two runs are equal when all their fields are, NaN counting as equal to NaN.
+    """
+
+    name: str
+    method: str | None
+    train: pd.DataFrame = field(default_factory=empty_steps)
+    evals: pd.DataFrame = field(default_factory=empty_steps)
+    probes: pd.DataFrame = field(default_factory=lambda: empty_pairs("probe"))
+    samples: pd.DataFrame = field(default_factory=lambda: empty_pairs("samples"))
+    config: Mapping[str, Any] = field(default_factory=dict)
+    header: Mapping[str, Any] = field(default_factory=dict)
+    source: Source
+    status: str = "running"
+    unrecognised: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def last_step(self) -> int | None:
+        """The last optimizer step that any table knows, or None for a run without rows."""
+        steps = [int(frame.index[-1]) for frame in (self.train, self.evals) if len(frame)]
+        steps += [int(table["step"].max()) for table in (self.probes, self.samples) if len(table)]
+        return max(steps, default=None)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Run):
+            return NotImplemented
+        if self._words() != other._words():
+            return False
+        frames = zip(self._frames(), other._frames(), strict=True)
+        return all(mine.equals(theirs) for mine, theirs in frames)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _frames(self) -> tuple[pd.DataFrame, ...]:
+        return self.train, self.evals, self.probes, self.samples
+
+    def _words(self) -> tuple[object, ...]:
+        # JSON writes every NaN alike, whereas two NaN objects never compare equal.
+        mappings = json.dumps([dict(self.config), dict(self.header)], sort_keys=True, default=str)
+        words = (self.name, self.method, self.source, self.status)
+        return (*words, self.unrecognised, self.caveats, mappings)
