@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from diagnostics import gradient_weights as weights
-from diagnostics.gradient_weights import Hyper, PairState, Weigh, Weights
+from diagnostics.gradient_weights import ORPO_CEILING, Hyper, PairState, Weigh, Weights
 
-__all__ = ["METHODS", "Hyperparameter", "Method", "PairState", "method"]
+__all__ = ["METHODS", "ORPO_CEILING", "Hyperparameter", "Method", "PairState", "method"]
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,7 @@ _ALL = (
             ),
             *_sft(),
         ),
-        remark="Not monotone: the pull starts out reversed (-0.78 beta at tau 0.05), and pairs with "
+        remark="Not monotone: the pull starts out reversed (-0.78 beta at tau 0.05); pairs with "
         "beta m below 1.4 tau drift to the local minimum at -2.4 tau.",
         aliases=("lrml",),
     ),
