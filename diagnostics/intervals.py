@@ -13,7 +13,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, nan, sqrt
+from math import inf, isinf, nan, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -198,3 +198,31 @@ def wilson(fraction: float, count: float, quantile: float = 1.959963984540054) -
     centre = (fraction + z2 / 2) / (1 + z2)
     half = sqrt(max(0.0, fraction * (1 - fraction) * z2 + z2 * z2 / 4)) / (1 + z2)
     return Interval(fraction, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def number(value: float, *, sign: bool = False) -> str:
+    """Return a number in words: two decimals, three below 0.1, none from 100 on.
+
+    Examples
+    --------
+    >>> number(-0.312), number(0.02, sign=True), number(1234.5), number(float("-inf"))
+    ('-0.31', '+0.020', '1234', 'unbounded')
+    """
+    if isinf(value):
+        return "unbounded"
+    size = abs(value)
+    decimals = 3 if size < 0.0995 else 2 if size < 100 else 0
+    text = f"{value:{'+' if sign else ''}.{decimals}f}"
+    return text if size < 1e6 else f"{value:{'+' if sign else ''}.2e}"
+
+
+def in_words(interval: Interval, *, sign: bool = False) -> str:
+    """Return an interval in words.
+
+    Examples
+    --------
+    >>> in_words(Interval(0.5, 0.25, 0.75))
+    '0.50, 95 % 0.25…0.75'
+    """
+    low, high = number(interval.low, sign=sign), number(interval.high, sign=sign)
+    return f"{number(interval.value, sign=sign)}, 95 % {low}…{high}"
