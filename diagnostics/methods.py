@@ -15,21 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from diagnostics import gradient_weights as weights
+from diagnostics import hyperparameters as settings
 from diagnostics.gradient_weights import ORPO_CEILING, Hyper, PairState, Weigh, Weights
+from diagnostics.hyperparameters import Hyperparameter
 
 __all__ = ["METHODS", "ORPO_CEILING", "Hyperparameter", "Method", "PairState", "method"]
-
-
-@dataclass(frozen=True)
-class Hyperparameter:
-    """One setting of a method; `trl` and `llamafactory` are its names there, None if absent."""
-
-    name: str
-    default: float | str
-    symbol: str
-    meaning: str
-    trl: str | None
-    llamafactory: str | None
 
 
 @dataclass(frozen=True)
@@ -109,42 +99,6 @@ def _exo_start(hyper: Hyper) -> float | None:
 _LOG_2 = _always(math.log(2))
 
 
-def _beta(
-    meaning: str = "Strength of the pull towards the reference, and the scale of the reward.",
-    default: float = 0.1,
-    symbol: str = "beta",
-) -> Hyperparameter:
-    return Hyperparameter("beta", default, symbol, meaning, "beta", "pref_beta")
-
-
-def _smoothing(
-    default: float = 0.0,
-    meaning: str = "Assumed share of flipped labels, in [0, 0.5).",
-    trl: str | None = "label_smoothing",
-    llamafactory: str | None = None,
-) -> Hyperparameter:
-    return Hyperparameter("label_smoothing", default, "epsilon", meaning, trl, llamafactory)
-
-
-def _sft(
-    default: float = 0.0,
-    trl: str | None = '"sft" in loss_type, with loss_weights',
-    note: str = "",
-) -> tuple[Hyperparameter, Hyperparameter]:
-    meaning = "Weight of the chosen completion's mean negative log-likelihood." + note
-    reduction = (
-        '"token": mean over all chosen tokens of the batch (TRL); "sequence": mean over each '
-        "completion, then over completions (LLaMA-Factory)."
-    )
-    return (
-        Hyperparameter("sft_weight", default, "g", meaning, trl, "pref_ftx"),
-        Hyperparameter("sft_reduction", "token", "", reduction, None, None),
-    )
-
-
-# What most methods with a reference have; the others spell their own.
-_PLAIN = (_beta(), *_sft())
-_SMOOTHED = (_beta(), _smoothing(), *_sft())
 _PER_TOKEN_REWARD = "beta times the mean log-prob per token."
 
 _ALL = (
@@ -155,16 +109,7 @@ _ALL = (
         equation="-log sigma(beta m); cDPO: -(1-eps) log sigma(beta m) - eps log sigma(-beta m)",
         weigh=weights.on_margin(weights.smoothed),
         start=_LOG_2,
-        hyperparameters=(
-            _beta(),
-            _smoothing(
-                meaning="Assumed share of flipped labels, in [0, 0.5): above 0 this is "
-                "conservative DPO. TRL from 0.29 ignores it for DPO.",
-                trl=None,
-                llamafactory="dpo_label_smoothing",
-            ),
-            *_sft(),
-        ),
+        hyperparameters=(settings.BETA, settings.DPO_SMOOTHING, *settings.sft()),
         remark="Smoothed, the margin shrinks once beta m exceeds log((1-eps)/eps).",
         aliases=("sigmoid", "cdpo"),
     ),
@@ -175,10 +120,7 @@ _ALL = (
         equation="(Delta_w/n_w - Delta_l/n_l - 1/(2 tau))^2",
         weigh=weights.each(weights.ipo),
         start=lambda hyper: 1 / (4 * hyper["beta"] ** 2),
-        hyperparameters=(
-            _beta("Strength of the regularisation: the target gap is 1/(2 tau).", symbol="tau"),
-            *_sft(),
-        ),
+        hyperparameters=(settings.TAU, *settings.sft()),
         logps_kind="per_token",
         remark="d_w/d_l is n_l/n_w; both turn negative past the target gap.",
     ),
@@ -189,7 +131,7 @@ _ALL = (
         equation="max(0, 1 - beta m)",
         weigh=weights.on_margin(weights.hinge),
         start=_always(1.0),
-        hyperparameters=(_beta("Reciprocal of the margin that satisfies a pair."), *_sft()),
+        hyperparameters=(settings.HINGE_BETA, *settings.sft()),
         aliases=("slic",),
     ),
     Method(
@@ -199,11 +141,7 @@ _ALL = (
         equation="[-(1-eps) log sigma(beta m) + eps log sigma(-beta m)] / (1 - 2 eps)",
         weigh=weights.on_margin(weights.robust),
         start=_LOG_2,
-        hyperparameters=(
-            _beta(),
-            _smoothing(0.1, "Share of flipped labels, in [0, 0.5); at 0, TRL's default, DPO."),
-            *_sft(),
-        ),
+        hyperparameters=(settings.BETA, settings.ROBUST_SMOOTHING, *settings.sft()),
         remark="Unlike cDPO's, the weights never turn negative, and never vanish.",
         aliases=("rdpo", "robust_dpo"),
     ),
@@ -214,11 +152,7 @@ _ALL = (
         equation="KL of (sigma(beta m), sigma(-beta m)) from (1-eps, eps)",
         weigh=weights.on_margin(weights.exo),
         start=_exo_start,
-        hyperparameters=(
-            _beta(),
-            _smoothing(1e-3, "Probability left to the rejected side, in (0, 0.5)."),
-            *_sft(),
-        ),
+        hyperparameters=(settings.BETA, settings.EXO_SMOOTHING, *settings.sft()),
         remark="Very wrong pairs hardly pull; past beta m = log((1-eps)/eps) the pull reverses.",
         aliases=("exo",),
     ),
@@ -229,7 +163,7 @@ _ALL = (
         equation="-log sigma(r_w) - (log sigma(-r_w) + log sigma(-r_l))/2 with r = beta Delta",
         weigh=weights.each(weights.nca),
         start=_always(2 * math.log(2)),
-        hyperparameters=_PLAIN,
+        hyperparameters=(settings.BETA, *settings.sft()),
         remark="The chosen reward is drawn to log 2, from either side.",
         aliases=("nca",),
     ),
@@ -240,7 +174,7 @@ _ALL = (
         equation="-log sigma(beta Delta_w) - log sigma(-beta Delta_l)",
         weigh=weights.each(weights.bco),
         start=_always(2 * math.log(2)),
-        hyperparameters=_PLAIN,
+        hyperparameters=(settings.BETA, *settings.sft()),
         aliases=("bco",),
     ),
     Method(
@@ -250,7 +184,7 @@ _ALL = (
         equation="(Delta_w - 1/(2 beta))^2 + (Delta_l + 1/(2 beta))^2",
         weigh=weights.each(weights.sppo),
         start=lambda hyper: 1 / (2 * hyper["beta"] ** 2),
-        hyperparameters=(_beta("Sets the logratios' targets, +-1/(2 beta)."), *_sft()),
+        hyperparameters=(settings.SPPO_BETA, *settings.sft()),
         aliases=("sppo",),
     ),
     Method(
@@ -260,7 +194,7 @@ _ALL = (
         equation="cDPO's loss on sorted(z_w - z_l) - sorted(ref_w - ref_l) of the batch",
         weigh=weights.aot,
         start=_LOG_2,
-        hyperparameters=_SMOOTHED,
+        hyperparameters=(settings.BETA, settings.SMOOTHING, *settings.sft()),
         remark="A pair's weight depends on its rank in the batch.",
     ),
     Method(
@@ -270,7 +204,7 @@ _ALL = (
         equation="cDPO's loss on sorted(Delta_w) - sorted(Delta_l) of the batch",
         weigh=weights.aot_unpaired,
         start=_LOG_2,
-        hyperparameters=_SMOOTHED,
+        hyperparameters=(settings.BETA, settings.SMOOTHING, *settings.sft()),
         remark="Chosen and rejected of one rank are compared, whichever pairs they are from.",
         aliases=("aot_pair",),
     ),
@@ -281,7 +215,7 @@ _ALL = (
         equation="1 - sigma(beta Delta_w) + sigma(beta Delta_l)",
         weigh=weights.each(weights.apo_zero),
         start=_always(1.0),
-        hyperparameters=_PLAIN,
+        hyperparameters=(settings.BETA, *settings.sft()),
         remark="For chosen completions better than the model's own.",
     ),
     Method(
@@ -291,7 +225,7 @@ _ALL = (
         equation="sigma(beta Delta_w) + 1 - sigma(beta m)",
         weigh=weights.each(weights.apo_down),
         start=_always(1.0),
-        hyperparameters=_PLAIN,
+        hyperparameters=(settings.BETA, *settings.sft()),
         remark="d_w starts at 0: both sides fall by design.",
     ),
     Method(
@@ -301,13 +235,7 @@ _ALL = (
         equation="(1-v) (-log sigma(u)) + v e^-u with u = beta m and v = sigma(u/tau)",
         weigh=weights.on_margin(weights.discopop),
         start=_always((math.log(2) + 1) / 2),
-        hyperparameters=(
-            _beta(),
-            Hyperparameter(
-                "discopop_tau", 0.05, "tau", "Blend temperature, in (0, 1].", "discopop_tau", None
-            ),
-            *_sft(),
-        ),
+        hyperparameters=(settings.BETA, settings.DISCOPOP_TAU, *settings.sft()),
         remark="Not monotone: the pull starts out reversed (-0.78 beta at tau 0.05); pairs with "
         "beta m below 1.4 tau drift to the local minimum at -2.4 tau.",
         aliases=("lrml",),
@@ -319,10 +247,7 @@ _ALL = (
         equation="-log sigma(beta (Delta_w/n_w - Delta_l/n_l))",
         weigh=weights.each(weights.sigmoid_norm),
         start=_LOG_2,
-        hyperparameters=(
-            _beta("Scale of the per-token logratios; TRL's default is 0.1, the paper's 5.", 5.0),
-            *_sft(),
-        ),
+        hyperparameters=(settings.SIGMOID_NORM_BETA, *settings.sft()),
         logps_kind="per_token",
         remark="d_w/d_l is n_l/n_w.",
         aliases=("dpo_norm", "ln_dpo"),
@@ -336,24 +261,10 @@ _ALL = (
         weigh=weights.each(weights.kto),
         start=lambda hyper: (hyper["desirable_weight"] + hyper["undesirable_weight"]) / 4,
         hyperparameters=(
-            _beta(),
-            Hyperparameter(
-                "desirable_weight",
-                1.0,
-                "lambda_D",
-                "Weight of desirable examples.",
-                "desirable_weight",
-                "kto_chosen_weight",
-            ),
-            Hyperparameter(
-                "undesirable_weight",
-                1.0,
-                "lambda_U",
-                "Weight of undesirable examples.",
-                "undesirable_weight",
-                "kto_rejected_weight",
-            ),
-            *_sft(trl=None),
+            settings.BETA,
+            settings.DESIRABLE_WEIGHT,
+            settings.UNDESIRABLE_WEIGHT,
+            *settings.sft(trl=None),
         ),
         paired=False,
         remark="Keep lambda_D n_D / (lambda_U n_U) between 1 and 4/3; far from z0 nothing pulls.",
@@ -366,8 +277,8 @@ _ALL = (
         weigh=weights.each(weights.orpo),
         start=_no_reference,
         hyperparameters=(
-            _beta("Weight of the odds term, and the scale of the reward.", symbol="lambda"),
-            *_sft(1.0, None, " TRL's ORPO fixes it at 1, over prompt and completion."),
+            settings.LAMBDA,
+            *settings.sft(1.0, None, " TRL's ORPO fixes it at 1, over prompt and completion."),
         ),
         reference=False,
         reward=_PER_TOKEN_REWARD,
@@ -383,18 +294,12 @@ _ALL = (
         weigh=weights.each(weights.simpo),
         start=_no_reference,
         hyperparameters=(
-            _beta("Scale of the per-token reward, 2 to 10; TRL and LLaMA-Factory say 0.1.", 2.0),
-            Hyperparameter(
-                "gamma",
-                0.5,
-                "gamma",
-                "Target margin of the rewards. The authors' code sets gamma_beta_ratio = "
-                "gamma/beta instead: ratio 0.25 at beta 2 is gamma 0.5.",
-                "simpo_gamma",
-                "simpo_gamma",
+            settings.SIMPO_BETA,
+            settings.GAMMA,
+            settings.SMOOTHING,
+            *settings.sft(
+                0.0, "cpo_alpha", " TRL's SimPO adds it with weight 1 unless cpo_alpha is 0."
             ),
-            _smoothing(),
-            *_sft(0.0, "cpo_alpha", " TRL's SimPO adds it with weight 1 unless cpo_alpha is 0."),
         ),
         reference=False,
         reward=_PER_TOKEN_REWARD,
@@ -409,7 +314,7 @@ _ALL = (
         equation="-log sigma(beta (z_w - z_l)) + NLL",
         weigh=weights.each(weights.cpo),
         start=_no_reference,
-        hyperparameters=(_beta("Scale of the reward."), _smoothing(), *_sft(1.0, "cpo_alpha")),
+        hyperparameters=(settings.SCALE, settings.SMOOTHING, *settings.sft(1.0, "cpo_alpha")),
         reference=False,
         reward="beta times the summed log-prob.",
         reward_kind="beta*logps",
@@ -421,7 +326,7 @@ _ALL = (
         equation="NLL of the chosen completion; no preference term",
         weigh=weights.nothing,
         start=_no_reference,
-        hyperparameters=(_beta("Scale of the logged reward only.", 1.0), *_sft(1.0)),
+        hyperparameters=(settings.REWARD_SCALE, *settings.sft(1.0)),
         reference=False,
         reward=_PER_TOKEN_REWARD,
         reward_kind="beta*logps_per_token",

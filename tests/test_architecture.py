@@ -41,7 +41,8 @@ def names(text: str) -> frozenset[str]:
 
 
 FACTS = names(
-    "diagnostics.errors diagnostics.gradient_weights diagnostics.methods diagnostics.schema"
+    "diagnostics.errors diagnostics.gradient_weights diagnostics.hyperparameters "
+    "diagnostics.methods diagnostics.schema"
 )
 LOG = names("diagnostics.logcontents diagnostics.pairtables diagnostics.runlog")
 NUMBERS = names("numpy pandas scipy")
@@ -49,7 +50,7 @@ OTHER_ROOMS = names("torch transformers accelerate peft datasets streamlit train
 
 LAWS = (
     Law(
-        tuple(f"diagnostics/{m}.py" for m in ("errors", "gradient_weights", "methods", "schema")),
+        tuple(sorted(f"{name.replace('.', '/')}.py" for name in FACTS)),
         may=FACTS,
     ),
     Law(("diagnostics/__init__.py",)),
@@ -87,7 +88,7 @@ LAWS = (
 # Inside diagnostics a module imports only what stands in an earlier line than its own, or a
 # sibling of its own family.
 DIRECTION = (
-    "errors schema gradient_weights intervals regimes",
+    "errors schema gradient_weights hyperparameters intervals regimes",
     "methods",
     "logcontents pairtables",
     "runlog",
