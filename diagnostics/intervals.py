@@ -212,7 +212,8 @@ def number(value: float, *, sign: bool = False) -> str:
         return "unbounded"
     size = abs(value)
     decimals = 3 if size < 0.0995 else 2 if size < 100 else 0
-    text = f"{value:{'+' if sign else ''}.{decimals}f}"
+    rounded = round(value, decimals) + 0.0  # adding 0 turns -0.0 into 0.0
+    text = f"{rounded:{'+' if sign else ''}.{decimals}f}"
     return text if size < 1e6 else f"{value:{'+' if sign else ''}.2e}"
 
 

@@ -1,0 +1,128 @@
+"""Runs of different methods on one scale: changes per token of a probe set, and the share S.
+
+The scale needs no reward, so DPO, KTO, ORPO and SimPO can stand in one table, as long as the runs
+were scored on the same pairs and began at the same policy. Where they were not, the row says so.
+Steps are not comparable between methods: read a change against the drift it cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from diagnostics.intervals import Interval
+from diagnostics.phases import EFFECT_FLOOR, RegimeVerdict, name_regime
+from diagnostics.regimes import Regime
+from diagnostics.run import Run
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One run at its last evaluation; numbers as in `ShareEstimate`, None where unknown.
+
+    `caveats` are about the comparison only: the run's own are in `verdict`.
+    """
+
+    name: str
+    path: str
+    method: str | None
+    status: str
+    step: int | None
+    regime: Regime
+    share: Interval | None
+    delta_chosen: Interval | None
+    delta_rejected: Interval | None
+    reward_accuracy: Interval | None
+    ranking_accuracy: Interval | None
+    drift: Interval | None
+    verdict: RegimeVerdict
+    caveats: tuple[str, ...] = ()
+
+
+def compare(runs: Sequence[Run]) -> list[ComparisonRow]:
+    """Return one row a run, in the given order.
+
+    The first run with a probe set is the measure: every other one that was scored on other pairs,
+    or started elsewhere, gets a caveat.
+    """
+    verdicts = [name_regime(run) for run in runs]
+    starts = [_start(run, one.estimate.split) for run, one in zip(runs, verdicts, strict=True)]
+    measure = next((index for index, start in enumerate(starts) if len(start)), 0)
+    return [
+        _row(
+            run,
+            verdict,
+            _differences(runs[measure].name, starts[measure], start)
+            + _other_split(runs[measure].name, verdicts[measure], verdict),
+        )
+        for run, verdict, start in zip(runs, verdicts, starts, strict=True)
+    ]
+
+
+def _row(run: Run, verdict: RegimeVerdict, caveats: tuple[str, ...]) -> ComparisonRow:
+    estimate = verdict.estimate
+    known = estimate.n_pairs > 0
+    return ComparisonRow(
+        name=run.name,
+        path=run.source.path,
+        method=run.method,
+        status=run.status,
+        step=estimate.step if known else None,
+        regime=verdict.regime,
+        share=estimate.share,
+        delta_chosen=estimate.delta_chosen if known else None,
+        delta_rejected=estimate.delta_rejected if known else None,
+        reward_accuracy=estimate.reward_accuracy,
+        ranking_accuracy=estimate.ranking_accuracy,
+        drift=estimate.drift,
+        verdict=verdict,
+        caveats=caveats,
+    )
+
+
+_START_COLUMNS = [
+    f"{name}/{side}" for name in ("logps", "completion_tokens") for side in ("chosen", "rejected")
+]
+
+
+def _start(run: Run, split: str) -> pd.DataFrame:
+    """Return prompt, log-probabilities and lengths of the probe pairs at their first evaluation."""
+    probes = run.probes
+    if not {"step", "split", "pair", "prompt", *_START_COLUMNS} <= set(probes):
+        return pd.DataFrame()
+    rows = probes[probes["split"] == split]
+    rows = rows[rows["step"] == rows["step"].min()].drop_duplicates("pair", keep="last")
+    numbers = rows[_START_COLUMNS].apply(pd.to_numeric, errors="coerce")
+    return rows[["pair", "prompt"]].join(numbers).set_index("pair").sort_index()
+
+
+def _differences(measure: str, theirs: pd.DataFrame, mine: pd.DataFrame) -> tuple[str, ...]:
+    """Return what keeps a run's probe set from being that of `measure`."""
+    if not len(mine):
+        return ()
+    lengths = [name for name in _START_COLUMNS if name.startswith("completion_tokens")]
+    same_pairs = mine.index.equals(theirs.index) and mine["prompt"].equals(theirs["prompt"])
+    if not same_pairs:
+        return (f"scored on other probe pairs than {measure}",)
+    if not mine[lengths].equals(theirs[lengths]):
+        return (f"the probe pairs of {measure} have other lengths: another tokenizer or template",)
+    logps = [name for name in _START_COLUMNS if name.startswith("logps")]
+    with np.errstate(all="ignore"):
+        apart = np.abs(mine[logps].to_numpy() - theirs[logps].to_numpy())
+        per_token = apart / mine[lengths].to_numpy()
+    per_token = per_token[np.isfinite(per_token)]
+    if per_token.size and float(per_token.mean()) > EFFECT_FLOOR:
+        return (f"started at another policy than {measure}",)
+    return ()
+
+
+def _other_split(measure: str, theirs: RegimeVerdict, mine: RegimeVerdict) -> tuple[str, ...]:
+    both = theirs.estimate.n_pairs and mine.estimate.n_pairs
+    if not both or theirs.estimate.split == mine.estimate.split:
+        return ()
+    return (
+        f"read off {mine.estimate.split} pairs, and {measure} off {theirs.estimate.split} pairs",
+    )
