@@ -27,6 +27,8 @@ STATUSES = ("completed", "failed", "stopped")
 
 # A line longer than this is no record of a run; the bound keeps a binary file out of memory.
 LONGEST_LINE = 1 << 24
+# A record nested more deeply than this is damaged, and would break pickling and printing.
+DEEPEST = 50
 # One call of `follow` stops after this many bytes, so that a page never stalls on a long log.
 FOLLOW_BYTES = 1 << 24
 
@@ -127,21 +129,19 @@ def log_file(path: str | os.PathLike[str]) -> Path:
 def _open(path: Path) -> BinaryIO:
     """Open a regular file for reading."""
     try:
-        # Without O_NONBLOCK a named pipe would wait for its writer for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        # Opening a named pipe would wait for its writer for ever.
+        if stat.S_ISREG(path.stat().st_mode):
+            return path.open("rb", buffering=1 << 20)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or one_line(error)
         raise ReadError(
             f"{path}: cannot be read ({reason.lower()}), expected the log of a run;"
             " check the path and its permissions"
         ) from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ReadError(
-            f"{path}: is no ordinary file, expected the log of a run; give the folder that a run"
-            " was written to"
-        )
-    return os.fdopen(descriptor, "rb", buffering=1 << 20)
+    raise ReadError(
+        f"{path}: is no ordinary file, expected the log of a run;"
+        " give the folder that a run was written to"
+    )
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[bytes | None, int, bool]]:
@@ -169,10 +169,14 @@ def _record(line: bytes | None) -> dict[str, Any] | None:
         record = orjson.loads(text)
     except orjson.JSONDecodeError:
         record = _lenient(text)
+    if text.count(b"{") + text.count(b"[") > DEEPEST and _depth(record) > DEEPEST:
+        return None
     if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
         return None
     if record["kind"] != "header" and not _is_step(record.get("step")):
         return None
+    if b'NaN"' not in text and b'Infinity"' not in text:
+        return record
     return {name: _restored(value, name) for name, value in record.items()}
 
 
@@ -185,6 +189,17 @@ def _lenient(text: bytes) -> Any:
     except (ValueError, RecursionError):
         return None
     return record
+
+
+def _depth(value: Any) -> int:
+    """Return how many mappings and lists lie inside each other."""
+    deepest, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        deepest += 1
+        level = [
+            inner for item in level for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return deepest
 
 
 def _is_torn_header(line: bytes, after: int) -> bool:
@@ -228,10 +243,19 @@ def _take(
         contents.resumes.append(record)
         contents.end = None
         for kept in rows.values():
-            for abandoned in [later for later in kept if later > step]:
-                del kept[abandoned]
+            _drop_after(kept, step, in_order=not contents.backward)
     else:
         contents.unknown_kinds[kind] = contents.unknown_kinds.get(kind, 0) + 1
+
+
+def _drop_after(kept: dict[int, dict[str, Any]], step: int, *, in_order: bool) -> None:
+    """Drop the records of later steps; from the end when the steps are known to ascend."""
+    if in_order:
+        while kept and next(reversed(kept)) > step:
+            kept.popitem()
+        return
+    for abandoned in [later for later in kept if later > step]:
+        del kept[abandoned]
 
 
 def one_line(error: BaseException) -> str:

@@ -98,11 +98,17 @@ def part_name(table: str, first_step: int, last_step: int, rank: int = 0) -> str
 
 
 def parts(directory: Path, table: str) -> list[Part]:
-    """Return the parts of a table in a run folder, by first step and rank."""
+    """Return the parts of a table in a run folder, by first step and rank.
+
+    Raises
+    ------
+    OSError
+        When the folder of parts cannot be listed.
+    """
     found = []
     try:
         names = os.listdir(directory / FOLDER)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         # No evaluation has happened yet, which is where every run starts.
         return []
     for name in names:
@@ -216,7 +222,11 @@ def scan_pairs(directory: str | os.PathLike[str], table: str) -> PairRows:
     if table not in TABLES:
         raise ValueError(f"no pair table is called {table!r}, expected one of {', '.join(TABLES)}")
     found, unreadable = [], []
-    for part in parts(Path(directory), table):
+    try:
+        files = parts(Path(directory), table)
+    except OSError:
+        return PairRows(TABLES[table].empty_table(), (FOLDER,))
+    for part in files:
         rows = _read_part(part)
         if rows is None:
             unreadable.append(part.path.name)
@@ -233,12 +243,24 @@ def scan_pairs(directory: str | os.PathLike[str], table: str) -> PairRows:
 def _read_part(part: Part) -> pa.Table | None:
     """Return the rows of a part in the documented columns, or None when it is unreadable."""
     try:
-        with pq.ParquetFile(part.path, page_checksum_verification=True) as file:
-            raw = file.read(use_threads=False)
-        rows = _documented(raw, TABLES[part.table])
-        rows.validate(full=True)
+        facts = part.path.stat()
+        # Parts of training steps are large, and nobody reads them every few seconds.
+        read = _rows.__wrapped__ if part.table == "train" else _rows
+        return read(part, facts.st_size, facts.st_mtime_ns)
     except (OSError, pa.ArrowException, MemoryError, ValueError):
         return None
+
+
+@functools.lru_cache(maxsize=2048)
+def _rows(part: Part, size: int, changed: int) -> pa.Table:
+    """Return the rows of a part; a page on a live run asks for the same ones again and again.
+
+    `size` and `changed` tell two states of one file apart. An error is not remembered.
+    """
+    with pq.ParquetFile(part.path, page_checksum_verification=True) as file:
+        raw = file.read(use_threads=False)
+    rows = _documented(raw, TABLES[part.table])
+    rows.validate(full=True)
     return rows
 
 

@@ -27,7 +27,7 @@ import orjson
 import pyarrow as pa
 
 from diagnostics import pairtables
-from diagnostics.errors import DiagnosticsError
+from diagnostics.errors import DiagnosticsError, ReadError
 from diagnostics.logcontents import (
     FORMAT,
     LOG_NAME,
@@ -80,10 +80,14 @@ class RunLog:
         self.directory = Path(directory)
         self.path = self.directory / LOG_NAME
         self._descriptor: int | None = None
+        self._links = 0
         self._process = os.getpid()
         self._failure: str | None = None
         self._closed = False
-        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(QUEUE_LENGTH)
+        # A SimpleQueue may be used from a signal handler, a Queue may not. An Event in it tells
+        # when everything before it is done.
+        self._jobs: queue.SimpleQueue[Callable[[], None] | threading.Event | None]
+        self._jobs = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="run-log", daemon=True)
         self._thread.start()
         # A daemon thread dies with the interpreter; what waits in the queue must be written first.
@@ -102,7 +106,11 @@ class RunLog:
             When the folder cannot be written or already holds a run that has trained.
         """
         path = Path(directory) / LOG_NAME
-        if path.exists() and read_log(path).train:
+        try:
+            trained = path.exists() and bool(read_log(path).train)
+        except (ReadError, OSError) as error:
+            raise LogWriteError(one_line(error)) from None
+        if trained:
             raise LogWriteError(
                 f"{path}: already holds a run, expected a folder without one;"
                 " resume that run or choose another output folder"
@@ -113,11 +121,11 @@ class RunLog:
             "version": VERSION,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        log = cls(directory)
-        log._submit(functools.partial(_start_afresh, log.directory))
-        log._submit(functools.partial(log._append, _line({**first, **header}, default=str)))
-        log.flush()
-        return log
+        return cls._begin(
+            directory,
+            functools.partial(_start_afresh, Path(directory)),
+            _line({**first, **header}, default=str),
+        )
 
     @classmethod
     def resume(
@@ -141,15 +149,32 @@ class RunLog:
                 f"{log_path}: does not exist, expected the log of the run to resume;"
                 " check the output folder or start a new run"
             )
-        marker = {"kind": "resume", "step": step, "time": time.time()}
+        marker = {"kind": "resume", "step": _step(step), "time": time.time()}
+        return cls._begin(
+            directory,
+            functools.partial(pairtables.drop_after, Path(directory), step),
+            _line({**marker, **(details or {}), **marker}, default=str),
+        )
+
+    @classmethod
+    def _begin(
+        cls, directory: str | os.PathLike[str], prepare: Callable[[], None], line: bytes
+    ) -> Self:
+        """Return a log once the folder is prepared and the first line is on disk."""
         log = cls(directory)
-        log._submit(functools.partial(pairtables.drop_after, log.directory, step))
-        log._submit(functools.partial(log._append, _line({**(details or {}), **marker}, str)))
-        log.flush()
+        try:
+            log._submit(prepare)
+            log._submit(functools.partial(log._append, line))
+            log.flush()
+        except LogWriteError:
+            log._stop()
+            raise
         return log
 
     def write(self, kind: str, step: int, values: Mapping[str, float | int | str | None]) -> None:
         """Append one record of an optimizer step; `kind` is "train", "eval" or "end".
+
+        The time of the call [seconds, Unix] is added as `time`, unless the values hold one.
 
         Raises
         ------
@@ -160,12 +185,15 @@ class RunLog:
             raise LogWriteError(
                 f"{self.path}: {kind!r} is no kind of record, expected 'train', 'eval' or 'end'"
             )
-        record = {"kind": kind, "step": int(step), "time": time.time(), **values}
-        if record["kind"] != kind or record["step"] != step:
+        if "kind" in values or "step" in values:
             raise LogWriteError(
                 f"{self.path}: the values of step {step} contain 'kind' or 'step', which are"
                 " arguments of their own; rename those metrics"
             )
+        record = {"kind": kind, "step": _step(step), "time": time.time(), **values}
+        # A record made after the fact has no time of its own.
+        if record["time"] is None:
+            del record["time"]
         try:
             line = _line(record)
         except TypeError as error:
@@ -206,7 +234,7 @@ class RunLog:
             When something could not be written.
         """
         self._submit(self._sync)
-        self._jobs.join()
+        self._wait()
         self._raise_failure()
 
     def close(self) -> None:
@@ -237,6 +265,8 @@ class RunLog:
             self.close()
         else:
             self._stop()
+            if self._failure is not None and not isinstance(error, LogWriteError):
+                error.add_note(self._failure)
 
     def _submit(self, job: Callable[[], None]) -> None:
         self._raise_failure()
@@ -248,6 +278,13 @@ class RunLog:
                 " open it again with RunLog(directory)"
             )
         self._jobs.put(job)
+        if self._jobs.qsize() > QUEUE_LENGTH:
+            self._wait()
+
+    def _wait(self) -> None:
+        done = threading.Event()
+        self._jobs.put(done)
+        done.wait()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -265,50 +302,53 @@ class RunLog:
         atexit.unregister(self._stop)
 
     def _work(self) -> None:
-        while True:
-            job = self._jobs.get()
-            try:
-                if job is None:
-                    return
-                if self._failure is None:
-                    job()
-            # Whatever stops the thread has to reach the caller: there is no other place to say it.
-            except Exception as error:
-                reason = getattr(error, "strerror", None) or one_line(error)
-                self._failure = (
-                    f"{self.directory}: the run log cannot be written ({reason});"
-                    " make room or fix the folder, then resume the run from its last checkpoint"
-                )
-            finally:
-                self._jobs.task_done()
+        while (job := self._jobs.get()) is not None:
+            if isinstance(job, threading.Event):
+                job.set()
+            elif self._failure is None:
+                self._do(job)
+
+    def _do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        # Whatever stops the thread has to reach the caller: there is no other place to say it.
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or one_line(error)
+            self._failure = (
+                f"{self.directory}: the run log cannot be written ({reason.lower()}), expected a"
+                " folder with free space and permission to write;"
+                " fix that, then start or resume the run"
+            )
 
     def _append(self, line: bytes) -> None:
         if self._descriptor is None:
             self._descriptor = _open_to_append(self.path)
+            self._links = os.fstat(self._descriptor).st_nlink
         view = memoryview(line)
         # One write a line; only a full disk or a size limit makes a second one necessary.
         while view:
             view = view[os.write(self._descriptor, view) :]
-        if os.fstat(self._descriptor).st_nlink == 0:
-            raise FileNotFoundError(2, f"{LOG_NAME} was deleted while the run wrote to it")
+        # Compared, because some file systems do not count links.
+        if self._links and not os.fstat(self._descriptor).st_nlink:
+            raise FileNotFoundError(f"{LOG_NAME} was deleted while the run wrote to it")
 
     def _sync(self) -> None:
-        if self._descriptor is not None:
-            try:
-                os.fsync(self._descriptor)
-            except OSError as error:
-                # A pipe or a special file has nothing to synchronise.
-                if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-                    raise error
+        # A special file has nothing to synchronise.
+        if self._descriptor is not None and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            os.fsync(self._descriptor)
 
 
 def _open_to_append(path: Path) -> int:
     """Return a descriptor that appends to the log, its last line ended."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-    size = os.fstat(descriptor).st_size
-    if size and os.pread(descriptor, 1, size - 1) != b"\n":
-        os.write(descriptor, b"\n")
+    # Windows would turn every line end into two characters.
+    binary = getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | binary, 0o644)
+    if os.fstat(descriptor).st_size:
+        with path.open("rb") as stream:
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
+                os.write(descriptor, b"\n")
     return descriptor
 
 
@@ -320,12 +360,12 @@ def _start_afresh(directory: Path) -> None:
         os.truncate(path, 0)
 
 
-def _line(record: Mapping[str, Any], default: Callable[[Any], Any] | None = None) -> bytes:
+def _line(record: Mapping[str, Any], default: Callable[[Any], str] | None = None) -> bytes:
     """Return one line of the log."""
-    return orjson.dumps({str(k): _plain(v, str(k), default) for k, v in record.items()}) + b"\n"
+    return orjson.dumps(_plain(record, "record", default)) + b"\n"
 
 
-def _plain(value: Any, name: str, default: Callable[[Any], Any] | None) -> Any:
+def _plain(value: Any, name: str, default: Callable[[Any], str] | None) -> Any:
     """Return a value that JSON can hold; NaN and infinities become strings."""
     if value is None or isinstance(value, bool):
         return value
@@ -340,16 +380,22 @@ def _plain(value: Any, name: str, default: Callable[[Any], Any] | None) -> Any:
         if math.isfinite(number):
             return number
         return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, str(k), default) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item, name, default) for item in value]
     if default is None:
         raise TypeError(
             f"{name!r} is a {type(value).__name__}, expected a number, a string or None;"
             " convert it first"
         )
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v, str(k), default) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item, name, default) for item in value]
-    return _plain(default(value), name, default)
+    return _plain(default(value), name, None)
+
+
+def _step(value: int) -> int:
+    if value < 0:
+        raise LogWriteError(f"step {value} is negative, expected optimizer steps from 0 on")
+    return int(value)
 
 
 def _float(value: int) -> float:

@@ -112,11 +112,12 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
     pair tables; nothing is read. A path that does not exist has a fingerprint too.
     """
     path = Path(path)
-    digest = hashlib.blake2b(_facts(path).encode(), digest_size=12)
-    for folder in (path, path / PAIRS):
-        for name in sorted(entry.name for entry in _entries(folder)):
-            digest.update(f"{name} {_facts(folder / name)}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()
+    folder = path if path.is_dir() else path.parent
+    files = [path / entry.name for entry in _entries(path)] if path.is_dir() else [path]
+    files += [folder / PAIRS / entry.name for entry in _entries(folder / PAIRS)]
+    facts = sorted(f"{file.parent.name}/{file.name} {_facts(file)}" for file in files)
+    text = "\n".join(facts).encode(errors="surrogateescape")
+    return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
 def _facts(path: Path) -> str:
@@ -149,6 +150,9 @@ def _check_access(path: Path) -> None:
 
 def _unknown(path: Path) -> str:
     """Return the sentence for a path that no reader recognises."""
+    for parent in path.parents[:2]:
+        if any(reader.recognises(parent) for reader in READERS):
+            return f"{path}: is a part of a run, expected the whole of it; give {parent}"
     formats = ", ".join(reader.title for reader in READERS)
     if not path.is_dir():
         return f"{path}: is no log that Seesaw knows, expected one of: {formats}; give a run folder"

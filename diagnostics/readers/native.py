@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pandas as pd
 
 from diagnostics.errors import MalformedLog
@@ -90,7 +91,7 @@ def read(path: Path) -> Run:
         evals=evals,
         probes=pair_frame(scans["probe"].rows),
         samples=pair_frame(scans["samples"].rows),
-        config=header["config"] if isinstance(header.get("config"), dict) else {},
+        config=_config(header, folder),
         header=header,
         status=_status(contents),
         unrecognised=tuple(unrecognised),
@@ -110,7 +111,7 @@ def write(run: Run, directory: str | os.PathLike[str]) -> None:
     with RunLog.create(directory, header) as log:
         for kind, frame in (("train", run.train), ("eval", run.evals)):
             for step, row in zip(frame.index, frame.to_dict("records"), strict=True):
-                log.write(kind, int(step), row)
+                log.write(kind, int(step), {"time": None, **row})
         for table, rows in (("probe", run.probes), ("samples", run.samples)):
             for step, part in rows.groupby("step"):
                 log.write_pairs(table, int(step), int(step), part.to_dict("list"))
@@ -150,15 +151,19 @@ def _frame(rows: list[dict[str, Any]], dropped: set[str]) -> pd.DataFrame:
     canonical = [name for name in (*EXTRA_COLUMNS, *METRICS) if name in names]
     others = sorted(set(names) - set(canonical))
     dropped.update(others[MOST_UNRECOGNISED:])
-    columns: dict[str, Any] = {}
-    for name in canonical:
-        columns[name] = _numbers([row.get(name) for row in rows])
-    for name in others[:MOST_UNRECOGNISED]:
-        values = [row.get(name) for row in rows]
-        numeric = all(value is None or isinstance(value, int | float) for value in values)
-        columns[name] = _numbers(values) if numeric else pd.array(values, dtype=object)
     index = pd.Index([row["step"] for row in rows], dtype=np.int64, name="step")
+    columns: dict[str, Any] = {}
+    for name in (*canonical, *others[:MOST_UNRECOGNISED]):
+        values = [row.get(name) for row in rows]
+        if name in METRICS or name in EXTRA_COLUMNS or _are_numbers(values):
+            columns[name] = _numbers(values)
+        else:
+            columns[name] = pd.Series(values, index=index, dtype=object)
     return pd.DataFrame(columns, index=index)
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    return all(value is None or isinstance(value, int | float) for value in values)
 
 
 def _numbers(values: list[Any]) -> np.ndarray:
@@ -177,6 +182,17 @@ def _number(value: Any) -> float:
         return np.inf if value > 0 else -np.inf
     except (TypeError, ValueError):
         return np.nan
+
+
+def _config(header: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the configuration of the header, else the one that the trainer saved beside it."""
+    config = header.get("config")
+    if not isinstance(config, dict):
+        try:
+            config = orjson.loads((folder / "config.json").read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            return {}
+    return config if isinstance(config, dict) else {}
 
 
 def _version(versions: Any) -> str | None:
