@@ -1,0 +1,181 @@
+"""One more quantity of the log as a small chart: its two sides, or itself, in one unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from diagnostics.errors import MissingMetric
+from diagnostics.figures import style
+from diagnostics.figures.curves import cut, side_of, smoothing_window
+from diagnostics.figures.thinning import finite, smooth, thin
+from diagnostics.run import Run
+from diagnostics.schema import METRICS, metric
+
+NEUTRAL = "#6B7A8F"
+"""The colour of a quantity that belongs to no side of the pair."""
+
+LOG_SCALED = {"grad_norm"}
+"""Quantities whose healthy values span decades."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A small chart: its title and the schema columns it draws, all of one unit."""
+
+    title: str
+    names: tuple[str, ...]
+
+
+CHARTS = (
+    Chart("Loss", ("loss",)),
+    Chart("Accuracy", ("rewards/accuracies", "ranking_accuracies")),
+    Chart("Gradient norm", ("grad_norm",)),
+    Chart("Learning rate", ("learning_rate",)),
+    Chart("Saturated pairs", ("saturated",)),
+    Chart("Entropy", ("entropy/chosen", "entropy/rejected")),
+    Chart("Top-1 rate", ("top1_rate/chosen", "top1_rate/rejected")),
+    Chart("Length", ("completion_tokens/chosen", "completion_tokens/rejected")),
+    Chart("KTO reference point", ("kl",)),
+    Chart("SFT term", ("sft_loss",)),
+    Chart("Log odds ratio", ("log_odds_ratio",)),
+    Chart("Odds term", ("odds_loss",)),
+    Chart("Speed", ("tokens_per_second",)),
+    Chart("Peak memory", ("memory",)),
+)
+"""In the order in which they are shown; a run draws those it has numbers for."""
+
+
+def charts(run: Run) -> list[Chart]:
+    """Return the small charts that the run has at least one finite number for."""
+    found = []
+    for chart in CHARTS:
+        names = tuple(name for name in chart.names if _known(run, name))
+        if names:
+            found.append(Chart(chart.title, names))
+    return found
+
+
+def small(
+    run: Run,
+    names: Sequence[str],
+    steps: tuple[float, float] | None = None,
+    height: int = 235,
+) -> go.Figure:
+    """Return a small chart of one or a few columns of the training log.
+
+    Raises
+    ------
+    MissingMetric
+        When the run holds none of the columns.
+    ValueError
+        When the columns do not share one unit.
+    """
+    units = {metric(name).unit for name in names}
+    if len(units) != 1:
+        raise ValueError(f"one axis shows one unit, not {sorted(units)}")
+    known = [name for name in names if _known(run, name)]
+    if not known:
+        raise MissingMetric(f"run {run.name!r} logs none of {', '.join(names)}")
+    ticks: dict[str, object] = {"nticks": 5}
+    if LOG_SCALED & set(known) and _positive(run, known):
+        ticks = log_ticks(np.concatenate([finite(run.train[name].dropna()) for name in known]))
+    drawing = style.figure(
+        height,
+        style.step_axis(nticks=5),
+        style.axis(units.pop(), exponentformat="power", **ticks),
+    )
+    for number, name in enumerate(known):
+        _line(drawing, run, name, number, steps)
+    if steps:
+        drawing.update_xaxes(range=list(steps))
+    drawing.update_layout(
+        showlegend=len(known) > 1, hovermode="x unified", margin={"t": 26 if len(known) > 1 else 8}
+    )
+    return drawing
+
+
+def not_finite(run: Run) -> dict[str, tuple[int, int]]:
+    """Return how many values of a column are not finite, and the first such step, by column.
+
+    Told only for columns that hold a number at more than half of the steps, or an infinity: in a
+    column that is logged now and then, a step without a number is no finding.
+    """
+    found = {}
+    for name in METRICS.keys() & set(run.train.columns):
+        values = np.asarray(run.train[name], dtype=float)
+        broken = np.flatnonzero(~np.isfinite(values))
+        dense = bool(np.isinf(values).any()) or len(broken) < len(values) / 2
+        if len(broken) > 0 and dense:
+            found[name] = (len(broken), int(run.train.index[broken[0]]))
+    return {name: found[name] for name in METRICS if name in found}
+
+
+def log_ticks(values: np.ndarray) -> dict[str, object]:
+    """Return the settings of a log axis with its ticks written out.
+
+    Plotly labels the ticks between two decades by their digit alone: 0.5 would read "5".
+    """
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    digits = (1, 2, 5) if high < 100 * low else (1,)
+    ticks = [digit * 10.0**decade for decade in decades for digit in digits]
+    stride = -(-len(ticks) // 8)
+    return {
+        "type": "log",
+        "tickvals": ticks[::stride],
+        "ticktext": [f"{tick:g}" for tick in ticks[::stride]],
+    }
+
+
+def _known(run: Run, name: str) -> bool:
+    return name in run.train and bool(np.isfinite(finite(run.train[name])).any())
+
+
+def _positive(run: Run, names: Sequence[str]) -> bool:
+    return all(bool((finite(run.train[name].dropna()) > 0).all()) for name in names)
+
+
+def _line(
+    drawing: go.Figure,
+    run: Run,
+    name: str,
+    number: int,
+    steps: tuple[float, float] | None,
+) -> None:
+    """Draw one column: faint as logged, its running mean on top."""
+    side = name.rpartition("/")[2]
+    sided = side in ("chosen", "rejected")
+    colour = style.SIDE_COLOUR[side_of(name)] if sided else (NEUTRAL, style.MARGIN)[number % 2]
+    series = cut(run.train[name], steps)
+    window = smoothing_window(len(series))
+    if window > 1:
+        x, y = thin(series.index, series)
+        drawing.add_scatter(
+            x=x,
+            y=y,
+            mode="lines",
+            line={"color": style.translucent(colour, 0.25), "width": 1},
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup=name,
+            name="every step",
+        )
+    x, y = thin(series.index, smooth(series, window))
+    drawing.add_scatter(
+        x=x,
+        y=y,
+        mode="lines" if window > 1 else "lines+markers",
+        marker={"size": 4, "color": colour},
+        line={
+            "color": colour,
+            "width": 1.8,
+            "dash": style.SIDE_DASH[side] if sided else ("solid", "dot")[number % 2],
+        },
+        legendgroup=name,
+        name=side if sided else metric(name).label,
+        hovertemplate="%{y:.3~g}",
+    )

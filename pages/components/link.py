@@ -1,0 +1,37 @@
+"""Ways from one page to another, the same whichever page a browser opened first.
+
+The first deep link to a fresh server runs a page without `app.py`, so navigation that only
+`app.py` draws would be missing there; every page draws this one itself.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.errors import StreamlitPageNotFoundError
+
+from pages.components.runs import Reading
+from pages.components.text import literal
+
+OVERVIEW = "pages/overview.py"
+RUN = "pages/run.py"
+
+
+def navigation() -> None:
+    """Show the name of the house and the links to its pages."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pages"):
+        st.markdown("**Seesaw**", width="content")
+        _link(OVERVIEW, "All runs")
+        _link(RUN, "One run")
+
+
+def to_run(reading: Reading, mark: str) -> None:
+    """Show the run's name as a link to its page."""
+    _link(RUN, f"{mark} {literal(reading.name)}", {"run": reading.entry.key})
+
+
+def _link(page: str, label: str, query: dict[str, str] | None = None) -> None:
+    try:
+        st.page_link(page, label=label, icon="", query_params=query)
+    except StreamlitPageNotFoundError:
+        # A page file that was started by itself has no sibling to link to.
+        st.markdown(label, width="content")

@@ -1,0 +1,170 @@
+"""The runs under the configured roots: found, read once per change, and picked in the URL.
+
+This is the only place where pages touch files. A reading is kept until the log it came from
+changes; one store serves all browser sessions, and each run holds one slot in it, so a run that
+grows all day does not pile up old copies of itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import streamlit as st
+
+from diagnostics.errors import DiagnosticsError
+from diagnostics.phases import RegimeVerdict, name_regime
+from diagnostics.readers import find_runs, fingerprint, read
+from diagnostics.run import Run
+from diagnostics.share import SPLITS, ShareEstimate, trajectory
+
+ROOTS_VARIABLE = "SEESAW_RUNS"
+HOME = Path(__file__).resolve().parents[2]
+LIVE_SECONDS = 4
+"""Time between two looks at the folders: a new record shows within this."""
+
+SILENT_SECONDS = 15 * 60
+"""A log without an end that has been silent for so long is most likely of a killed process."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run that was found: its place in the URL, where it lies, its place among all runs."""
+
+    key: str
+    path: Path
+    index: int
+
+    @property
+    def changed(self) -> float:
+        """When the run's folder was last written to [seconds, Unix]; 0 when it is gone."""
+        try:
+            return self.path.stat().st_mtime
+        except OSError:
+            return 0.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a run's log says now; `run` is None when it could not be read, `problem` says why."""
+
+    entry: Entry
+    run: Run | None = None
+    verdict: RegimeVerdict | None = None
+    tracks: Mapping[str, Sequence[ShareEstimate]] = field(default_factory=dict)
+    problem: str = ""
+
+    @property
+    def track(self) -> Sequence[ShareEstimate]:
+        """The trajectory of the split that the verdict speaks of."""
+        split = self.verdict.estimate.split if self.verdict else SPLITS[0]
+        return self.tracks.get(split) or next(iter(self.tracks.values()), ())
+
+    @property
+    def name(self) -> str:
+        """The run's own name, or its key where none was read."""
+        return self.run.name if self.run else self.entry.key
+
+    @property
+    def status(self) -> str:
+        """The run's status, "silent" for one that should be training and has long said nothing."""
+        if self.run is None:
+            return "unreadable"
+        if self.run.status != "running":
+            return self.run.status
+        return "running" if time.time() - self._last_record < SILENT_SECONDS else "silent"
+
+    @property
+    def _last_record(self) -> float:
+        """When the newest record was written [seconds, Unix]."""
+        if self.run is not None and "time" in self.run.train and len(self.run.train):
+            return float(self.run.train["time"].max())
+        return self.entry.changed
+
+
+def roots() -> list[Path]:
+    """Return the folders that may hold runs: those of `SEESAW_RUNS`, else ours."""
+    named = os.environ.get(ROOTS_VARIABLE, "")
+    if named.strip():
+        return [Path(part).expanduser() for part in named.split(os.pathsep) if part.strip()]
+    return [HOME / "runs", HOME / "examples"]
+
+
+def entries() -> list[Entry]:
+    """Return every run under the roots, in an order that does not depend on what is shown.
+
+    A key is the root's name and the path below it, so that a link means the same run tomorrow.
+    Links that lead out of the root are left out.
+    """
+    found: dict[str, Path] = {}
+    for root in roots():
+        if not root.is_dir():
+            continue
+        home = root.resolve()
+        for path in find_runs(root):
+            place = path.resolve()
+            if not place.is_relative_to(home):
+                continue
+            key = "/".join((home.name, *place.relative_to(home).parts))
+            while key in found and found[key] != place:
+                key += "~"
+            found[key] = place
+    return [Entry(key, found[key], index) for index, key in enumerate(sorted(found))]
+
+
+def reading(entry: Entry) -> Reading:
+    """Return what the run's log says now, from the store when nothing has changed since."""
+    slots, lock = _store()
+    mark = fingerprint(entry.path)
+    with lock:
+        kept = slots.get(entry.path)
+    if kept is not None and kept[0] == mark and kept[1].entry == entry:
+        return kept[1]
+    fresh = _read(entry)
+    with lock:
+        slots[entry.path] = (mark, fresh)
+    return fresh
+
+
+def pick_run(found: Sequence[Entry]) -> Entry:
+    """Show the picker of one run, tied to `?run=` in the URL, and return the picked run."""
+    by_key = {entry.key: entry for entry in found}
+    picked = st.selectbox(
+        "Run", list(by_key), key="run", bind="query-params", label_visibility="collapsed"
+    )
+    return by_key.get(picked or "", found[0])
+
+
+def pick_runs(found: Sequence[Entry]) -> list[Entry]:
+    """Show the picker of several runs, tied to `?runs=`; nothing picked means all of them."""
+    by_key = {entry.key: entry for entry in found}
+    picked = st.multiselect(
+        "Runs",
+        list(by_key),
+        key="runs",
+        bind="query-params",
+        placeholder="All runs; pick some to compare only those",
+        label_visibility="collapsed",
+    )
+    return [by_key[key] for key in picked if key in by_key] or list(found)
+
+
+@st.cache_resource
+def _store() -> tuple[dict[Path, tuple[str, Reading]], threading.Lock]:
+    return {}, threading.Lock()
+
+
+def _read(entry: Entry) -> Reading:
+    try:
+        run = read(entry.path)
+        tracks = {split: trajectory(run, split) for split in SPLITS}
+        verdict = name_regime(run)
+    except DiagnosticsError as problem:
+        return Reading(entry, problem=str(problem))
+    except OSError as problem:
+        return Reading(entry, problem=f"{entry.key} cannot be read: {problem.strerror}")
+    return Reading(entry, run, verdict, {name: track for name, track in tracks.items() if track})

@@ -1,0 +1,57 @@
+"""What a page says when there is nothing to show: what is missing, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from pages.components.runs import ROOTS_VARIABLE, Reading
+from pages.components.text import literal
+
+START = "python -m trainer --help"
+
+
+def no_runs(folders: Sequence[Path]) -> None:
+    """Say where was looked, and how a first run comes to be."""
+    with st.container(border=True):
+        st.markdown("### No runs yet")
+        looked = " and ".join(literal(folder) for folder in folders)
+        st.markdown(
+            f"Looked in {looked}. Start a training and it appears here by itself, "
+            "within seconds of its first record:"
+        )
+        st.code(START, language="bash")
+        st.markdown(
+            f"Runs that lie elsewhere are found by setting `{ROOTS_VARIABLE}` to their folder "
+            "before starting the dashboard:"
+        )
+        st.code(f"{ROOTS_VARIABLE}=/path/to/runs streamlit run app.py", language="bash")
+
+
+def unreadable(reading: Reading) -> None:
+    """Say why a run could not be read; the other runs are not affected."""
+    st.error(f"**{literal(reading.entry.key)}** could not be read: {literal(reading.problem)}")
+
+
+def no_probes() -> None:
+    """Say what is missing for a regime, and how a run gets it."""
+    st.info(
+        "This log has no probe set, so nobody can say how far the same pairs have moved. "
+        "A run started with `python -m trainer` scores a fixed probe set by itself; "
+        "the curves below show what the log does hold."
+    )
+
+
+def not_logged(what: str) -> None:
+    """Say that a chart is left out because the run does not log its quantity."""
+    st.caption(f"{what} is not in this log.")
+
+
+def waiting() -> None:
+    """Say that a run has begun but has not written a record yet."""
+    st.info(
+        "This run has begun, but has not written a training record yet. "
+        "The page looks again every few seconds."
+    )

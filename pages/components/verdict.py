@@ -1,0 +1,137 @@
+"""The verdict of a run: its regime as a badge, and the card that stands first on its page."""
+
+from __future__ import annotations
+
+import re
+
+import streamlit as st
+
+from diagnostics.figures.style import regime_label
+from diagnostics.intervals import Interval
+from diagnostics.phases import RegimeVerdict
+from diagnostics.regimes import EXPLANATIONS, Regime
+from pages.components.text import bounds, literal, percent, plain, sentence, signed
+
+COLOURS = {
+    Regime.IDEAL: "green",
+    Regime.BOTH_RISE: "orange",
+    Regime.BOTH_FALL: "orange",
+    Regime.REVERSED: "red",
+    Regime.MARGIN_LOSS: "red",
+}
+
+STATUS = {
+    "running": ("● training", "blue"),
+    "silent": ("◌ silent", "gray"),
+    "completed": ("✓ completed", "gray"),
+    "failed": ("✕ failed", "red"),
+    "stopped": ("■ stopped", "gray"),
+}
+
+
+def badge(regime: Regime) -> None:
+    """Show a regime as arrows and words; colour only repeats them."""
+    st.badge(regime_label(regime), color=COLOURS.get(regime, "gray"))
+
+
+def status_badge(status: str) -> None:
+    """Show whether the run is training, completed, failed or stopped."""
+    label, colour = STATUS.get(status, (status, "gray"))
+    st.badge(label, color=colour)
+
+
+def card(verdict: RegimeVerdict, status: str) -> None:
+    """Show the verdict: regime, one sentence, its numbers with intervals, its caveats."""
+    with st.container(border=True, key="verdict"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            badge(verdict.regime)
+            status_badge(status)
+            if verdict.severity:
+                st.badge(verdict.severity, color="gray", help="By the change of the chosen side.")
+        st.markdown(f"### {literal(sentence(verdict.sentence))}")
+        if verdict.estimate.n_pairs:
+            _numbers(verdict)
+        for caveat in verdict.caveats:
+            st.caption(f"△ {literal(sentence(caveat))}")
+        if verdict.evidence:
+            with st.expander("What this rests on"):
+                _evidence(verdict)
+        if verdict.regime in EXPLANATIONS:
+            with st.expander("What this means, and what to try"):
+                _explanation(EXPLANATIONS[verdict.regime])
+
+
+def _numbers(verdict: RegimeVerdict) -> None:
+    """Show the estimate as a row of figures, each with its 95 % interval."""
+    estimate = verdict.estimate
+    unit = "Nats per token, mean over the probe pairs since the start of the run."
+    with st.grid("auto", min_column_width=150, gap="small"):
+        _change("Δ chosen", estimate.delta_chosen, unit)
+        _change("Δ rejected", estimate.delta_rejected, unit)
+        _change("Margin", estimate.margin, "Δ chosen − Δ rejected, nats per token.")
+        _metric(
+            "Chosen share S",
+            "–" if estimate.share is None else plain(estimate.share.value),
+            "margin within noise" if estimate.share is None else bounds(estimate.share, 2),
+            "Part of the margin's growth that the chosen side carried: above 1 both rise, "
+            "below 0 both fall.",
+        )
+        _accuracy("Reward accuracy", estimate.reward_accuracy, "Margin above 0 since the start.")
+        if estimate.drift is not None:
+            _metric(
+                "Drift",
+                plain(estimate.drift.value, 3),
+                bounds(estimate.drift),
+                "Forward KL from the initial policy, nats per token: how far its own samples "
+                "have fallen.",
+            )
+    st.caption(
+        f"{estimate.n_pairs:,} {estimate.split.replace('_', '-')} probe pairs at step "
+        f"{estimate.step:,}; Δ in nats per token."
+    )
+
+
+def _change(label: str, interval: Interval, text: str) -> None:
+    _metric(label, signed(interval.value), bounds(interval), text)
+
+
+def _accuracy(label: str, interval: Interval | None, text: str) -> None:
+    if interval is not None:
+        spread = f"95 %: {percent(interval.low)} to {percent(interval.high)}"
+        _metric(label, percent(interval.value), spread, f"Share of probe pairs. {text}")
+
+
+def _metric(label: str, value: str, spread: str, text: str) -> None:
+    with st.container(gap="xxsmall"):
+        st.metric(label, value, help=text)
+        st.caption(spread)
+
+
+def _evidence(verdict: RegimeVerdict) -> None:
+    rows = verdict.evidence
+    st.dataframe(
+        {
+            "Quantity": [row.quantity for row in rows],
+            "Value": [_rounded(row.value) for row in rows],
+            "95 % interval": [_range(row.low, row.high) for row in rows],
+            "Held against": [_rounded(row.threshold) for row in rows],
+            "Unit": [row.unit for row in rows],
+        },
+        hide_index=True,
+    )
+    st.caption(f"Confidence: {literal(verdict.confidence)}.")
+
+
+def _explanation(text: str) -> None:
+    """Show the explanation of a regime: flush lines are headings, indented ones their text."""
+    for part in re.split(r"\n(?=\S)", text.strip()):
+        heading, _, body = part.partition("\n")
+        st.markdown(f"**{literal(heading)}**  \n{literal(body)}")
+
+
+def _rounded(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}".replace("-", "−")
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return "–" if low is None or high is None else f"{_rounded(low)} to {_rounded(high)}"

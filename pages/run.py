@@ -1,0 +1,131 @@
+"""One run: its verdict first, then the curves that the verdict was read from."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from diagnostics.figures import style
+from diagnostics.figures.change import change, share
+from diagnostics.figures.curves import FAMILIES, Band, curves, families
+from diagnostics.figures.plane import Track, plane
+from diagnostics.figures.small import charts, not_finite, small
+from diagnostics.phases import regime_path
+from diagnostics.run import Run
+from diagnostics.schema import metric
+from pages.components import details, figure, runs, states, verdict, window
+from pages.components.link import navigation
+from pages.components.text import literal
+
+SPLIT_LOOK = {
+    "train": ("train pairs", style.CHOSEN, "solid"),
+    "held_out": ("held-out pairs", style.RUN_COLOURS[3], "dash"),
+}
+
+
+def heading(reading: runs.Reading, run: Run) -> None:
+    """Show the run's name and what it trains, in one line."""
+    st.title(literal(reading.name))
+    facts = [run.method.upper() if run.method else "method not known"]
+    beta = run.config.get("beta", run.header.get("beta"))
+    if beta is not None:
+        facts.append(f"β {beta}")
+    if run.last_step is not None:
+        facts.append(f"step {run.last_step:,}")
+    st.caption(literal(" · ".join(facts)))
+
+
+def sides(reading: runs.Reading, run: Run) -> None:
+    """Draw chosen, rejected and margin, in the units that the reader picks."""
+    st.header("Chosen, rejected and margin")
+    known = families(run)
+    if not known:
+        states.not_logged("A reward or log-probability of the two sides")
+        return
+    titles = {name: metric(FAMILIES[name][0]).label.partition(",")[0] for name in known}
+    picked = known[0]
+    if len(known) > 1:
+        picked = (
+            st.segmented_control(
+                "Shown as",
+                known,
+                default=known[0],
+                required=True,
+                format_func=lambda name: titles[name],
+                key="curves_as",
+                label_visibility="collapsed",
+            )
+            or known[0]
+        )
+    bands = [Band(first, last, style.regime_label(name)) for first, last, name in regime_path(run)]
+    drawing = curves(run, picked, bands, window.steps(reading.entry.key))
+    window.chart(drawing, reading.entry.key, f"{titles[picked]} of chosen and rejected by step")
+
+
+def movement(reading: runs.Reading) -> None:
+    """Draw how far the probe pairs have moved: the plane, the changes by step, the share."""
+    st.header("How far the same pairs have moved")
+    if not reading.tracks:
+        states.no_probes()
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        paths = [
+            Track(label, reading.tracks[split], colour, dash=dash)
+            for split, (label, colour, dash) in SPLIT_LOOK.items()
+            if split in reading.tracks
+        ]
+        figure.show(plane(paths, height=520), "plane", "Path of this run on the plane")
+    with right:
+        figure.show(change(reading.track), "change", "Change per token of each side by step")
+        figure.show(share(reading.track), "share", "Chosen share of the margin by step")
+
+
+def metrics(reading: runs.Reading, run: Run) -> None:
+    """Draw every other quantity of the log as a small chart, one unit a chart."""
+    found = charts(run)
+    if not found:
+        return
+    st.header("Other metrics")
+    for name, (count, first) in not_finite(run).items():
+        st.caption(
+            f"△ {literal(metric(name).label)}: {count:,} of {len(run.train):,} values are not "
+            f"finite, the first at step {first:,}."
+        )
+    with st.grid(3, min_column_width=300, gap="medium"):
+        for chart in found:
+            with st.container(gap="xxsmall"):
+                st.markdown(f"**{chart.title}**")
+                drawing = small(run, chart.names, window.steps(reading.entry.key))
+                figure.show(drawing, f"small {chart.title}", f"{chart.title} by step")
+
+
+def body(entry: runs.Entry) -> None:
+    """Draw everything about one run, again whenever its log has grown."""
+    reading = runs.reading(entry)
+    if reading.run is None or reading.verdict is None:
+        states.unreadable(reading)
+        return
+    heading(reading, reading.run)
+    verdict.card(reading.verdict, reading.status)
+    if reading.run.train.empty and not reading.tracks:
+        states.waiting()
+        return
+    sides(reading, reading.run)
+    movement(reading)
+    metrics(reading, reading.run)
+    st.header("Configuration and source")
+    details.settings(reading.run)
+    details.origin(reading.run)
+
+
+st.set_page_config(page_title="Seesaw: run", layout="wide")
+navigation()
+found = runs.entries()
+if found:
+    picked = runs.pick_run(found)
+    # A finished log does not change: only a growing one is looked at again and again.
+    live = runs.LIVE_SECONDS if runs.reading(picked).status == "running" else None
+    st.fragment(body, run_every=live)(picked)
+else:
+    st.title("Run")
+    states.no_runs(runs.roots())
