@@ -76,8 +76,8 @@ LAWS = (
         may=names(
             "torch transformers tokenizers safetensors accelerate peft datasets numpy trainer"
         )
-        | names("jinja2 orjson pyarrow yaml")
-        | names("diagnostics.methods diagnostics.runlog diagnostics.schema"),
+        | names("jinja2 orjson pyarrow tqdm yaml")
+        | names("diagnostics.methods diagnostics.runlog diagnostics.schema diagnostics.errors"),
         in_functions=names("wandb"),
         never=names("pandas plotly streamlit pages"),
     ),
