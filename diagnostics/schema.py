@@ -137,7 +137,7 @@ _ALL = (
         "saturated",
         "Saturated pairs",
         "fraction of pairs",
-        "Share of pairs whose preference gradient weight is below a tenth of the largest possible.",
+        "Share of pairs whose preference gradient is below a tenth of its size at zero margin.",
     ),
     Metric("grad_norm", "Gradient norm", "L2 norm", "Global gradient norm before clipping."),
     Metric("learning_rate", "Learning rate", "per step", "Learning rate used for the step."),

@@ -74,7 +74,9 @@ class TrainConfig:
     gradient_checkpointing: bool = _option(False, "Recompute activations to save memory.")
     trust_remote_code: bool = _option(False, "Run code that the model's author ships.")
     use_cpu: bool = _option(False, "Train on the CPU even where there is a GPU.")
-    tiny_warmup_steps: int = _option(300, "Language-model steps that warm up a tiny model.")
+    tiny_warmup_steps: int = _option(150, "Language-model steps that warm up a tiny model.")
+
+    tiny_warmup_learning_rate: float = _option(2e-3, "Peak learning rate of that warm-up.")
 
     # Logging, evaluation, checkpoints
     logging_steps: int = _option(1, "Optimizer steps of one logging window.")
@@ -164,7 +166,10 @@ class TrainConfig:
 
 # Settings that may change between a run and its continuation without changing the trajectory.
 _FREE_ON_RESUME = frozenset(
-    "resume output_dir name report_to wandb_project save_steps save_total_limit save_model".split()
+    (
+        *("resume", "output_dir", "name", "report_to", "wandb_project"),
+        *("save_steps", "save_total_limit", "save_model"),
+    )
 )
 
 

@@ -1,4 +1,4 @@
-"""Logits of the scored rows → per-token log-probabilities and row statistics, summed per completion.
+"""Logits of the scored rows → log-probabilities and row statistics, summed per completion.
 
 Shapes: R scored rows, V vocabulary, C sums (completions, then prompts when they are scored).
 """
@@ -63,7 +63,7 @@ def token_statistics(logits_RV: Tensor, labels_R: Tensor) -> tuple[Tensor, Tenso
 
     Statistics are at least fp32 whatever the logits' precision. Ties for the top count as top.
     """
-    logps_R, entropy_R, top1_R = _TokenStatistics.apply(logits_RV, labels_R)
+    logps_R, entropy_R, top1_R = _TokenStatistics.apply(logits_RV, labels_R)  # type: ignore[no-untyped-call]
     return logps_R, entropy_R, top1_R
 
 
@@ -80,7 +80,9 @@ class _TokenStatistics(torch.autograd.Function):
             logps.append((chosen - lse).squeeze(-1))
             probs = (tile - lse).exp_()
             # 0 × -inf is 0 here: a masked-out token adds nothing to the entropy
-            weighted = torch.where(probs > 0, probs * tile, torch.zeros((), dtype=tile.dtype, device=tile.device))
+            weighted = torch.where(
+                probs > 0, probs * tile, torch.zeros((), dtype=tile.dtype, device=tile.device)
+            )
             entropies.append(lse.squeeze(-1) - weighted.sum(-1))
             lse_R.append(lse)
         ctx.save_for_backward(logits_RV, labels_R, torch.cat(lse_R))
@@ -96,7 +98,9 @@ class _TokenStatistics(torch.autograd.Function):
         for tile, labels in _tiles(logits_RV, labels_R):
             rows = slice(start, start + len(labels))
             gradient = (tile - lse_R1[rows]).exp_().neg_()
-            gradient.scatter_add_(-1, labels[:, None], torch.ones_like(labels[:, None], dtype=tile.dtype))
+            gradient.scatter_add_(
+                -1, labels[:, None], torch.ones_like(labels[:, None], dtype=tile.dtype)
+            )
             grad_RV[rows] = gradient.mul_(grads[0][rows, None]).to(grad_RV.dtype)
             start += len(labels)
         return grad_RV, None

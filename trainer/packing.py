@@ -12,6 +12,7 @@ C completions, I items.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -191,4 +192,4 @@ def balance(tokens: Sequence[int], n_parts: int) -> list[list[int]]:
 
 
 def _longest(bounds: Sequence[int]) -> int:
-    return max(after - before for before, after in zip(bounds, bounds[1:], strict=False))
+    return max(after - before for before, after in itertools.pairwise(bounds))

@@ -1,0 +1,56 @@
+"""python -m trainer demo: one warm-up, five trainings on the same pairs, one table.
+
+The pairs are those of the synthetic instruction language, so that the truth about them is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer import checkpoints, cli, language
+from trainer.config import TrainConfig
+from trainer.train import train
+
+# The runs in the order of the table: what each adds to the settings that all share.
+RUNS: dict[str, dict[str, Any]] = {
+    "dpo": {"method": "dpo"},
+    "kto": {"method": "kto"},
+    "orpo": {"method": "orpo"},
+    "simpo": {"method": "simpo"},
+    "dpo-sft": {"method": "dpo", "sft_weight": 1.0},
+}
+
+
+def run_demo(arguments: Sequence[str]) -> None:
+    """Train every run of the demo that is not finished yet, then print the comparison."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer demo",
+        description="Train five methods on the same synthetic pairs and compare them.",
+    )
+    parser.add_argument("--output_dir", default="runs/demo", help="folder of the five runs")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the pairs and the training")
+    chosen = parser.parse_args(arguments)
+    root = Path(chosen.output_dir)
+    setting = language.SETTINGS["demo"]
+    pairs, warm_up = language.write(setting, chosen.seed, root / "data")
+    for name, own in RUNS.items():
+        directory = root / name
+        if (directory / "model" / "config.json").is_file():
+            continue
+        config = TrainConfig(
+            model="tiny-qwen3",
+            data=str(pairs),
+            warmup_data=str(warm_up),
+            output_dir=str(directory),
+            tiny_warmup_steps=setting.warm_up_steps,
+            tiny_warmup_learning_rate=setting.warm_up_learning_rate,
+            seed=chosen.seed,
+            resume=checkpoints.latest(directory) is not None,
+            **{**setting.training, **own},
+        )
+        with cli.WarmUpBar() as bar:
+            train(config, bar.update)
+    cli.report(["compare", str(root)], str(root))

@@ -1,0 +1,130 @@
+"""Choosing the fixed probe set, drawing the reference samples, and keeping both in the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from trainer.config import TrainConfig
+from trainer.data import Example
+from trainer.errors import DataError
+from trainer.probes.contract import ProbeSet
+
+FILE_NAME = "probe_set.json"
+
+
+def build(
+    config: TrainConfig,
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Sequence[Example],
+    held_out: Sequence[Example],
+) -> ProbeSet:
+    """Choose the probe pairs by the seed and sample from the policy, still the initial one."""
+    draw = random.Random(f"{config.seed}-probe")
+
+    def choose(examples: Sequence[Example]) -> tuple[Example, ...]:
+        count = min(config.probe_pairs, len(examples))
+        return tuple(examples[i] for i in sorted(draw.sample(range(len(examples)), count)))
+
+    chosen = choose(train)
+    samples = []
+    if config.probe_samples > 0:
+        samples = sample_completions(config, policy, tokenizer, chosen)
+    return ProbeSet(chosen, choose(held_out), tuple(samples))
+
+
+@torch.no_grad()
+def sample_completions(
+    config: TrainConfig,
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+) -> list[Example]:
+    """Draw `probe_samples` completions per prompt at temperature 1, without truncated sampling.
+
+    Only the plain distribution makes the mean change of these samples minus the KL divergence.
+    Prompts are taken one at a time, so that no padding enters.
+    """
+    training = policy.training
+    policy.eval()
+    samples = []
+    with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
+        torch.manual_seed(config.seed)
+        for example in examples:
+            if not example.prompt_ids:
+                continue
+            prompt = torch.tensor([list(example.prompt_ids)], device=policy.device)
+            rows = policy.generate(
+                prompt,
+                attention_mask=torch.ones_like(prompt),
+                do_sample=True,
+                temperature=1.0,
+                top_k=0,
+                top_p=1.0,
+                max_new_tokens=config.probe_sample_tokens,
+                num_return_sequences=config.probe_samples,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.eos_token_id,
+            )
+            for row in rows[:, prompt.shape[1] :].tolist():
+                samples.append(_sample(example, _until_end(row, tokenizer), tokenizer))
+    policy.train(training)
+    return samples
+
+
+def _until_end(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Cut after the first end-of-sequence token; what follows is padding."""
+    end = tokenizer.eos_token_id
+    return ids[: ids.index(end) + 1] if end in ids else ids
+
+
+def _sample(example: Example, ids: list[int], tokenizer: PreTrainedTokenizerBase) -> Example:
+    return dataclasses.replace(
+        example,
+        completions=(tuple(ids),),
+        labels=(True,),
+        completion_texts=(str(tokenizer.decode(ids)),),
+    )
+
+
+def save(directory: Path, probe_set: ProbeSet) -> None:
+    """Write the probe set whole or not at all."""
+    path = directory / FILE_NAME
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(dataclasses.asdict(probe_set)), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def load(directory: Path) -> ProbeSet:
+    """Read the probe set of a run.
+
+    Raises
+    ------
+    DataError
+        When the file is missing or damaged.
+    """
+    path = directory / FILE_NAME
+    try:
+        parts = json.loads(path.read_text(encoding="utf-8"))
+        return ProbeSet(**{name: tuple(map(_example, rows)) for name, rows in parts.items()})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"{path}: the probe set cannot be read ({error}); start the run again in a new "
+            "--output_dir"
+        ) from error
+
+
+def _example(row: dict[str, object]) -> Example:
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+    completions = fields.pop("completions")
+    if not isinstance(completions, tuple):
+        raise TypeError("completions must be a list")
+    return Example(completions=tuple(tuple(c) for c in completions), **fields)  # type: ignore[arg-type]
