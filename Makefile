@@ -47,14 +47,13 @@ $(dev_stamp): | $(app_stamp)
 	@rm -f $(VENV)/seesaw-dev-* && touch $@
 
 # Both processes run behind `wait`, so that a signal reaches the trap at once and neither outlives make.
+# The demo goes on where it was stopped, and ends at once where it is complete.
 run: $(app_stamp)
 	@server= training=; \
 	trap 'kill $$server $$training 2>/dev/null; wait' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM HUP; \
 	mkdir -p $(DEMO); \
-	if [ ! -e $(DEMO)/complete ]; then \
-	  nice $(bin)/python -m trainer demo --output_dir $(DEMO) >$(DEMO).log 2>&1 </dev/null & training=$$!; \
-	  echo "The demo training has started; its words go to $(DEMO).log"; \
-	fi; \
+	nice $(bin)/python -m trainer demo --output_dir $(DEMO) >$(DEMO).log 2>&1 </dev/null & training=$$!; \
+	echo "The demo training works in the background; what it says goes to $(DEMO).log"; \
 	$(bin)/python -m streamlit run app.py --server.headless true \
 	  --server.address 127.0.0.1 --server.port $(PORT) </dev/null & server=$$!; \
 	wait $$server

@@ -98,7 +98,8 @@ DIRECTION = (
     "phases forecast",
     "examples",
     "pathologies comparison",
-    "tables figures",
+    "tables figures terminal",
+    "terminal",
     "__main__",
 )
 LEVEL = {name: level for level, line in enumerate(DIRECTION) for name in line.split()}
