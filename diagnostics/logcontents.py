@@ -123,7 +123,7 @@ def follow(path: str | os.PathLike[str], offset: int) -> tuple[list[dict[str, An
 def log_file(path: str | os.PathLike[str]) -> Path:
     """Return the log of a run folder, or the path itself when it is no folder."""
     path = Path(path)
-    return path / LOG_NAME if path.is_dir() else path
+    return path / LOG_NAME if path.name != LOG_NAME and os.path.isdir(path) else path
 
 
 def _open(path: Path) -> BinaryIO:

@@ -131,8 +131,8 @@ def conform(
     Raises
     ------
     ValueError
-        For unknown or missing columns, unequal lengths, or steps outside the part; Arrow's own
-        errors for values that are not of the column's type.
+        For unknown or missing columns, unequal lengths, values that are not of the column's
+        type, or steps outside the part.
     """
     schema = TABLES[table]
     for name in columns:
@@ -147,7 +147,7 @@ def conform(
     arrays = []
     for entry in schema:
         if entry.name in columns:
-            arrays.append(pa.array(columns[entry.name], type=entry.type))
+            arrays.append(_column(entry, columns[entry.name]))
         elif entry.name == "step" and first_step == last_step:
             arrays.append(pa.array([first_step] * n_rows, type=entry.type))
         elif pa.types.is_floating(entry.type):
@@ -162,6 +162,20 @@ def conform(
             f" expected steps within {first_step} to {last_step}"
         )
     return rows
+
+
+def _column(entry: pa.Field, values: Sequence[Any]) -> pa.Array:
+    """Return values as a column; unlike Arrow, refuse to cut 0.5 down to the integer 0."""
+    try:
+        if pa.types.is_integer(entry.type):
+            column = pa.array(values).cast(entry.type)
+        else:
+            column = pa.array(values, type=entry.type)
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise ValueError(f"column {entry.name!r}: {error}") from None
+    if column.null_count and not pa.types.is_floating(entry.type):
+        raise ValueError(f"column {entry.name!r} has rows without a value, expected one in each")
+    return column
 
 
 def write_part(path: Path, rows: pa.Table) -> None:
@@ -273,7 +287,8 @@ def _documented(raw: pa.Table, schema: pa.Schema) -> pa.Table:
     for entry in schema:
         at = raw.schema.get_field_index(entry.name)
         if at >= 0:
-            column = raw.column(at).cast(entry.type, safe=False)
+            # A number may lose digits; a step or a pair that does is another one.
+            column = raw.column(at).cast(entry.type, safe=not pa.types.is_floating(entry.type))
         else:
             column = pa.nulls(raw.num_rows, entry.type)
         if pa.types.is_floating(entry.type):

@@ -24,7 +24,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
-import pyarrow as pa
 
 from diagnostics import pairtables
 from diagnostics.errors import DiagnosticsError, ReadError
@@ -144,7 +143,7 @@ class RunLog:
             When there is no log to continue or it cannot be written.
         """
         log_path = Path(directory) / LOG_NAME
-        if not log_path.is_file():
+        if not os.path.isfile(log_path):
             raise LogWriteError(
                 f"{log_path}: does not exist, expected the log of the run to resume;"
                 " check the output folder or start a new run"
@@ -220,7 +219,7 @@ class RunLog:
         try:
             name = pairtables.part_name(table, first_step, last_step, rank)
             rows = pairtables.conform(table, columns, first_step, last_step)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        except ValueError as error:
             raise LogWriteError(f"{self.directory}: {one_line(error)}") from None
         path = self.directory / pairtables.FOLDER / name
         self._submit(functools.partial(pairtables.write_part, path, rows))

@@ -112,8 +112,9 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
     pair tables; nothing is read. A path that does not exist has a fingerprint too.
     """
     path = Path(path)
-    folder = path if path.is_dir() else path.parent
-    files = [path / entry.name for entry in _entries(path)] if path.is_dir() else [path]
+    is_folder = os.path.isdir(path)
+    folder = path if is_folder else path.parent
+    files = [path / entry.name for entry in _entries(path)] if is_folder else [path]
     files += [folder / PAIRS / entry.name for entry in _entries(folder / PAIRS)]
     facts = sorted(f"{file.parent.name}/{file.name} {_facts(file)}" for file in files)
     text = "\n".join(facts).encode(errors="surrogateescape")
@@ -132,10 +133,8 @@ def _facts(path: Path) -> str:
 def _check_access(path: Path) -> None:
     """Raise a ReadError for a path that the system does not let us look into."""
     try:
-        if path.is_dir():
+        if stat.S_ISDIR(path.stat().st_mode):
             os.listdir(path)
-        else:
-            path.stat()
     except FileNotFoundError:
         raise ReadError(
             f"{path}: does not exist, expected a run folder or a log file; check the path"
@@ -154,7 +153,7 @@ def _unknown(path: Path) -> str:
         if any(reader.recognises(parent) for reader in READERS):
             return f"{path}: is a part of a run, expected the whole of it; give {parent}"
     formats = ", ".join(reader.title for reader in READERS)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return f"{path}: is no log that Seesaw knows, expected one of: {formats}; give a run folder"
     runs = find_runs(path, deepest=2)
     if runs:
