@@ -83,19 +83,19 @@ def _row(run: Run, verdict: RegimeVerdict, caveats: tuple[str, ...]) -> Comparis
     )
 
 
-_START_COLUMNS = [
-    f"{name}/{side}" for name in ("logps", "completion_tokens") for side in ("chosen", "rejected")
-]
+_LOGPS = ["logps/chosen", "logps/rejected"]
+_LENGTHS = ["completion_tokens/chosen", "completion_tokens/rejected"]
 
 
 def _start(run: Run, split: str) -> pd.DataFrame:
     """Return prompt, log-probabilities and lengths of the probe pairs at their first evaluation."""
     probes = run.probes
-    if not {"step", "split", "pair", "prompt", *_START_COLUMNS} <= set(probes):
+    if not {"step", "split", "pair", "prompt", *_LOGPS, *_LENGTHS} <= set(probes):
         return pd.DataFrame()
     rows = probes[probes["split"] == split]
-    rows = rows[rows["step"] == rows["step"].min()].drop_duplicates("pair", keep="last")
-    numbers = rows[_START_COLUMNS].apply(pd.to_numeric, errors="coerce")
+    steps = pd.to_numeric(rows["step"], errors="coerce")
+    rows = rows[steps == steps.min()].drop_duplicates("pair", keep="last")
+    numbers = rows[_LOGPS + _LENGTHS].apply(pd.to_numeric, errors="coerce")
     return rows[["pair", "prompt"]].join(numbers).set_index("pair").sort_index()
 
 
@@ -103,18 +103,17 @@ def _differences(measure: str, theirs: pd.DataFrame, mine: pd.DataFrame) -> tupl
     """Return what keeps a run's probe set from being that of `measure`."""
     if not len(mine):
         return ()
-    lengths = [name for name in _START_COLUMNS if name.startswith("completion_tokens")]
     same_pairs = mine.index.equals(theirs.index) and mine["prompt"].equals(theirs["prompt"])
     if not same_pairs:
         return (f"scored on other probe pairs than {measure}",)
-    if not mine[lengths].equals(theirs[lengths]):
-        return (f"the probe pairs of {measure} have other lengths: another tokenizer or template",)
-    logps = [name for name in _START_COLUMNS if name.startswith("logps")]
+    lengths, logps = mine[_LENGTHS].to_numpy(), mine[_LOGPS].to_numpy()
     with np.errstate(all="ignore"):
-        apart = np.abs(mine[logps].to_numpy() - theirs[logps].to_numpy())
-        per_token = apart / mine[lengths].to_numpy()
-    per_token = per_token[np.isfinite(per_token)]
-    if per_token.size and float(per_token.mean()) > EFFECT_FLOOR:
+        longer = np.abs(lengths - theirs[_LENGTHS].to_numpy())
+        apart = np.abs(logps - theirs[_LOGPS].to_numpy()) / lengths
+    if longer[np.isfinite(longer)].any():
+        return (f"the probe pairs of {measure} have other lengths: another tokenizer or template",)
+    apart = apart[np.isfinite(apart)]
+    if apart.size and float(apart.mean()) > EFFECT_FLOOR:
         return (f"started at another policy than {measure}",)
     return ()
 

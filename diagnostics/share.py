@@ -198,8 +198,9 @@ def _scores(
         length = _numbers(frame, f"completion_tokens{suffix}")
         known = length > 0
         tokens[index, item_codes[known]] = length[known]
+    newest = ~pd.Index(item_codes).duplicated(keep="last")
     prompts = np.zeros(len(names), dtype=np.int64)
-    for code, cluster in zip(item_codes, _clusters(frame, item), strict=True):
+    for code, cluster in zip(item_codes[newest], _clusters(frame[newest], item), strict=True):
         prompts[code] = codes.setdefault(cluster, len(codes))
     return _Scores(steps, logps, tokens, prompts)
 

@@ -29,6 +29,11 @@ SHARE = "S [share of the margin]"
 REWARD_ACCURACY = f"Reward accuracy [{metric('rewards/accuracies').unit}]"
 RANKING_ACCURACY = f"Ranking accuracy [{metric('ranking_accuracies').unit}]"
 
+OVERVIEW = (
+    *("Run", "Method", "Status", "Regime", SHARE, DELTA_CHOSEN, DELTA_REJECTED),
+    *(REWARD_ACCURACY, RANKING_ACCURACY, DRIFT, "Steps", "Updated", "Chosen", "Rejected"),
+)
+
 
 def overview(runs: Sequence[Run]) -> pd.DataFrame:
     """Return one row a run at its last evaluation.
@@ -54,7 +59,7 @@ def overview(runs: Sequence[Run]) -> pd.DataFrame:
         }
         for row, run in zip(compare(runs), runs, strict=True)
     ]
-    return pd.DataFrame(rows, columns=list(rows[0]) if rows else _overview_columns())
+    return pd.DataFrame(rows, columns=list(OVERVIEW))
 
 
 def evidence(verdict: RegimeVerdict) -> pd.DataFrame:
@@ -102,20 +107,6 @@ def method_title(name: str | None) -> str:
         return method(name).title
     except KeyError:
         return name
-
-
-def _overview_columns() -> list[str]:
-    shown = ("Run", "Method", "Status", "Regime", SHARE, DELTA_CHOSEN, DELTA_REJECTED)
-    return [
-        *shown,
-        REWARD_ACCURACY,
-        RANKING_ACCURACY,
-        DRIFT,
-        "Steps",
-        "Updated",
-        "Chosen",
-        "Rejected",
-    ]
 
 
 def _value(interval: Interval | None) -> float:
