@@ -14,13 +14,16 @@ from pages.components.link import navigation, to_run
 from pages.components.table import table
 from pages.components.text import literal, sentence
 
+# More verdicts than stand beside the plane scroll in a list of its height.
+LISTED, LIST_HEIGHT = 6, 590
+
 
 def summary(readings: Sequence[runs.Reading]) -> str:
     """Return one line that counts the regimes and names what is training now."""
     regimes = Counter(
         style.regime_label(reading.verdict.regime) for reading in readings if reading.verdict
     )
-    counts = " · ".join(f"{number} {label}" for label, number in regimes.most_common())
+    counts = " · ".join(f"{label} {number}" for label, number in regimes.most_common())
     live = [r.run for r in readings if r.run and r.status == "running"]
     now = ", ".join(f"{literal(run.name)} at step {run.last_step or 0:,}" for run in live[:3])
     more = f" and {len(live) - 3} more" if len(live) > 3 else ""
@@ -44,14 +47,14 @@ def tracks(readings: Sequence[runs.Reading]) -> list[Track]:
 
 def verdicts(readings: Sequence[runs.Reading]) -> None:
     """List the sentence of each run, its mark first, its page one click away."""
-    for reading in readings:
-        if reading.verdict is None or reading.run is None:
-            continue
-        with st.container(gap="xxsmall"):
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                to_run(reading, style.run_mark(reading.entry.index))
-                verdict.badge(reading.verdict.regime)
-            st.caption(literal(sentence(reading.verdict.sentence)))
+    read = [reading for reading in readings if reading.verdict]
+    with st.container(height=LIST_HEIGHT if len(read) > LISTED else "content", border=False):
+        for reading in read:
+            with st.container(gap="xxsmall"):
+                with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                    to_run(reading, style.run_mark(reading.entry.index))
+                    verdict.badge(reading.verdict.regime)
+                st.caption(literal(sentence(reading.verdict.sentence)))
 
 
 @st.fragment(run_every=runs.LIVE_SECONDS)

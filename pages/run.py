@@ -80,17 +80,24 @@ def movement(reading: runs.Reading) -> None:
         figure.show(share(reading.track), "share", "Chosen share of the margin by step")
 
 
+def gaps(run: Run) -> None:
+    """Say in one line which quantities are not finite somewhere: the charts have gaps there."""
+    found = [
+        f"{metric(name).label} ({count:,} of {len(run.train):,}, first at step {first:,})"
+        for name, (count, first) in not_finite(run).items()
+    ]
+    if found:
+        more = f" and {len(found) - 4} more" if len(found) > 4 else ""
+        st.caption(f"△ Values that are not finite: {literal(', '.join(found[:4]))}{more}.")
+
+
 def metrics(reading: runs.Reading, run: Run) -> None:
     """Draw every other quantity of the log as a small chart, one unit a chart."""
     found = charts(run)
     if not found:
         return
     st.header("Other metrics")
-    for name, (count, first) in not_finite(run).items():
-        st.caption(
-            f"△ {literal(metric(name).label)}: {count:,} of {len(run.train):,} values are not "
-            f"finite, the first at step {first:,}."
-        )
+    gaps(run)
     with st.grid(3, min_column_width=300, gap="medium"):
         for chart in found:
             with st.container(gap="xxsmall"):
@@ -103,6 +110,7 @@ def body(entry: runs.Entry) -> None:
     """Draw everything about one run, again whenever its log has grown."""
     reading = runs.reading(entry)
     if reading.run is None or reading.verdict is None:
+        st.title(literal(entry.key))
         states.unreadable(reading)
         return
     heading(reading, reading.run)

@@ -85,7 +85,9 @@ def curves(
         style.step_axis(),
         style.axis(f"{quantity} [{entry.unit}]"),
     )
-    _shade(drawing, bands, _extent(run, steps))
+    first, last = extent(run, steps)
+    style.whole_steps(drawing, first, last)
+    _shade(drawing, bands, (first, last))
     for name in names:
         if name in run.train:
             _line(drawing, cut(run.train[name], steps), side_of(name))
@@ -128,7 +130,7 @@ def cut(series: pd.Series, steps: tuple[float, float] | None) -> pd.Series:
     return series[(series.index >= steps[0]) & (series.index <= steps[1])]
 
 
-def _extent(run: Run, steps: tuple[float, float] | None) -> tuple[float, float]:
+def extent(run: Run, steps: tuple[float, float] | None) -> tuple[float, float]:
     """Return the first and last step in view."""
     if steps is not None:
         return steps

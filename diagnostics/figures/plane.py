@@ -113,7 +113,7 @@ def _finite(interval: Interval) -> list[float]:
 def _padded(values: Sequence[float], corner: float) -> tuple[float, float]:
     """Return the range of the values with air around them, and room to name each quadrant."""
     low, high = min(values), max(values)
-    air = 0.14 * max(high - low, SMALLEST_SPAN)
+    air = max(0.14 * (high - low), (SMALLEST_SPAN - (high - low)) / 2)
     low, high = low - air, high + air
     return min(low, -corner * high), max(high, -corner * low)
 

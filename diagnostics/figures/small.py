@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from diagnostics.errors import MissingMetric
 from diagnostics.figures import style
-from diagnostics.figures.curves import cut, side_of, smoothing_window
+from diagnostics.figures.curves import cut, extent, side_of, smoothing_window
 from diagnostics.figures.thinning import finite, smooth, thin
 from diagnostics.run import Run
 from diagnostics.schema import METRICS, metric
@@ -20,6 +20,9 @@ NEUTRAL = "#6B7A8F"
 
 LOG_SCALED = {"grad_norm"}
 """Quantities whose healthy values span decades."""
+
+
+MAX_TICKS = 7
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,14 @@ def small(
     if not known:
         raise MissingMetric(f"run {run.name!r} logs none of {', '.join(names)}")
     ticks: dict[str, object] = {"nticks": 5}
-    if LOG_SCALED & set(known) and _positive(run, known):
+    if LOG_SCALED & set(known) and _spans_decades(run, known):
         ticks = log_ticks(np.concatenate([finite(run.train[name].dropna()) for name in known]))
     drawing = style.figure(
         height,
         style.step_axis(nticks=5),
         style.axis(units.pop(), exponentformat="power", **ticks),
     )
+    style.whole_steps(drawing, *extent(run, steps))
     for number, name in enumerate(known):
         _line(drawing, run, name, number, steps)
     if steps:
@@ -120,14 +124,17 @@ def log_ticks(values: np.ndarray) -> dict[str, object]:
     Plotly labels the ticks between two decades by their digit alone: 0.5 would read "5".
     """
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    digits = (1, 2, 5) if high < 100 * low else (1,)
-    ticks = [digit * 10.0**decade for decade in decades for digit in digits]
-    stride = -(-len(ticks) // 8)
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    for digits in ((1, 2, 5), (1, 5), (1,)):
+        ticks = [digit * 10.0**decade for decade in decades for digit in digits]
+        ticks = [tick for tick in ticks if low / 2 <= tick <= 2 * high]
+        if len(ticks) <= MAX_TICKS:
+            break
+    ticks = ticks[:: -(-len(ticks) // MAX_TICKS)]
     return {
         "type": "log",
-        "tickvals": ticks[::stride],
-        "ticktext": [f"{tick:g}" for tick in ticks[::stride]],
+        "tickvals": ticks,
+        "ticktext": [f"{tick:g}" for tick in ticks],
     }
 
 
@@ -135,8 +142,11 @@ def _known(run: Run, name: str) -> bool:
     return name in run.train and bool(np.isfinite(finite(run.train[name])).any())
 
 
-def _positive(run: Run, names: Sequence[str]) -> bool:
-    return all(bool((finite(run.train[name].dropna()) > 0).all()) for name in names)
+def _spans_decades(run: Run, names: Sequence[str]) -> bool:
+    """Return whether all values are positive and too far apart for a linear axis."""
+    values = np.concatenate([finite(run.train[name].dropna()) for name in names])
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return low > 0 and high > 5 * low
 
 
 def _line(

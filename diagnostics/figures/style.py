@@ -146,6 +146,12 @@ def step_axis(title: str | None = "Optimizer step", **more: Any) -> dict[str, An
     return axis(title, zeroline=False, tickformat=",d", **more)
 
 
+def whole_steps(drawing: go.Figure, first: float, last: float) -> None:
+    """Keep the ticks of a very short run on whole steps; plotly would repeat rounded ones."""
+    if last - first < 6:
+        drawing.update_xaxes(dtick=1, range=[first - 0.5, last + 0.5])
+
+
 def plain(text: str, longest: int = 40) -> str:
     """Return untrusted text safe to stand in a figure: no markup, no more than `longest` signs.
 

@@ -40,7 +40,7 @@ def no_probes() -> None:
     st.info(
         "This log has no probe set, so nobody can say how far the same pairs have moved. "
         "A run started with `python -m trainer` scores a fixed probe set by itself; "
-        "the curves below show what the log does hold."
+        "the charts show what the log does hold."
     )
 
 

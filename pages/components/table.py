@@ -14,6 +14,7 @@ from pages.components.runs import Reading
 from pages.components.verdict import STATUS
 
 SPARK_POINTS = 40
+SMALLEST_SHOWN = 5e-4
 
 
 def table(readings: Sequence[Reading]) -> None:
@@ -31,30 +32,30 @@ def table(readings: Sequence[Reading]) -> None:
         height="content" if len(rows) <= 12 else 460,
         column_config={
             "Mark": config.TextColumn("", width=36, pinned=True, help="Its mark on the plane"),
-            "Run": config.TextColumn(width=150, pinned=True),
+            "Run": config.TextColumn(width=140, pinned=True),
             "Regime": config.TextColumn(
                 width=105, help="What chosen does, then what rejected does, since the start"
             ),
             "Method": config.TextColumn(width=60),
             "Status": config.TextColumn(width=95),
-            "Last step": config.NumberColumn(format="localized", width=75),
-            "Chosen": config.LineChartColumn(width=90, color=CHOSEN, help=_path("chosen"), **scale),
+            "Last step": config.NumberColumn(format="localized", width=68),
+            "Chosen": config.LineChartColumn(width=80, color=CHOSEN, help=_path("chosen"), **scale),
             "Rejected": config.LineChartColumn(
-                width=90, color=REJECTED, help=_path("rejected"), **scale
+                width=80, color=REJECTED, help=_path("rejected"), **scale
             ),
             "Δ chosen": _number("%+.3f", f"Change of chosen since the start [{NATS_PER_TOKEN}]"),
             "Δ rejected": _number(
                 "%+.3f", f"Change of rejected since the start [{NATS_PER_TOKEN}]"
             ),
             "S": _number(
-                "%.2f", "Chosen share of the margin: above 1 both rise, below 0 both fall"
+                "%.2f", "Chosen share of the margin: above 1 both rise, below 0 both fall", 58
             ),
-            "Drift": _number("%.3f", f"Forward KL from the initial policy [{NATS_PER_TOKEN}]"),
+            "Drift": _number("%.3f", f"Forward KL from the initial policy [{NATS_PER_TOKEN}]", 58),
             "Reward acc.": _number(
-                "%.0f %%", "Share of probe pairs whose margin has grown since the start"
+                "%.0f %%", "Share of probe pairs whose margin has grown since the start", 90
             ),
             "Ranking acc.": _number(
-                "%.0f %%", "Share of probe pairs whose chosen side is the likelier one"
+                "%.0f %%", "Share of probe pairs whose chosen side is the likelier one", 90
             ),
         },
         alt="Every run with its regime, its changes per token and its accuracies",
@@ -67,8 +68,8 @@ def _scale(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     return {"y_min": min(values), "y_max": max(values)} if values else {}
 
 
-def _number(form: str, text: str) -> Any:
-    return st.column_config.NumberColumn(format=form, help=text, width=72)
+def _number(form: str, text: str, width: int = 72) -> Any:
+    return st.column_config.NumberColumn(format=form, help=text, width=width)
 
 
 def _path(side: str) -> str:
@@ -101,7 +102,8 @@ def _row(reading: Reading) -> dict[str, Any]:
 def _value(interval: Interval | None) -> float | None:
     if interval is None or interval.value != interval.value:
         return None
-    return interval.value
+    # What rounds to nothing has no sign to show.
+    return 0.0 if abs(interval.value) < SMALLEST_SHOWN else interval.value
 
 
 def _percent(interval: Interval | None) -> float | None:

@@ -7,6 +7,10 @@ import re
 
 from diagnostics.intervals import Interval
 
+# Markdown makes a link of a bare address, whatever is escaped in it; an invisible joiner inside
+# keeps it text.
+_ADDRESS = re.compile(r"(?<=:)(?=//)|(?<=\bwww)(?=\.)|(?<=@)", re.IGNORECASE)
+_JOINER = "\u2060"
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&^=])")
 
 
@@ -18,10 +22,12 @@ def literal(text: object) -> str:
 
     Examples
     --------
-    >>> literal("![x](http://a.b/c)")
-    '\\!\\[x\\]\\(http\\://a\\.b/c\\)'
+    >>> literal("![x](y) costs $5")
+    '\\!\\[x\\]\\(y\\) costs \\$5'
+    >>> literal("http://a.b") == "http\\:\u2060//a\\.b"
+    True
     """
-    return _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
+    return _MARKUP.sub(r"\\\1", _ADDRESS.sub(_JOINER, " ".join(str(text).split())))
 
 
 def sentence(text: str) -> str:

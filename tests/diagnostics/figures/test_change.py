@@ -1,0 +1,49 @@
+"""Changes per token with their bands, and the share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from diagnostics.examples import DRIFT, example, nan_ridden
+from diagnostics.figures.change import change, share
+from diagnostics.share import trajectory
+
+
+def test_lines_and_bands_are_the_estimates() -> None:
+    path = trajectory(example("both_fall"), "train")
+    traces = {trace.name: trace for trace in change(path).data}
+    assert list(traces["chosen"].y) == [point.delta_chosen.value for point in path]
+    assert list(traces["margin"].y) == [point.margin.value for point in path]
+    band = np.asarray(traces["rejected, 95 % interval"].y)
+    assert band[: len(path)] == pytest.approx([point.delta_rejected.high for point in path])
+    assert band[len(path) :][::-1] == pytest.approx([point.delta_rejected.low for point in path])
+
+
+def test_the_tide_falls_by_the_drift() -> None:
+    traces = {trace.name: trace for trace in change(trajectory(example("ideal"), "train")).data}
+    assert traces["reference samples"].y[-1] == pytest.approx(-DRIFT, abs=0.02)
+
+
+def test_one_axis_in_nats_per_token() -> None:
+    layout = change(trajectory(example("ideal"), "train")).layout
+    assert "nats per token" in layout.yaxis.title.text
+    assert "yaxis2" not in layout.to_plotly_json()
+
+
+def test_the_share_is_held_against_its_quadrants() -> None:
+    figure = share(trajectory(example("both_rise"), "train"))
+    assert tuple(figure.layout.yaxis.range) == (-1.0, 2.0)
+    [line] = [trace for trace in figure.data if trace.name == "share"]
+    assert line.y[-1] == pytest.approx(1.5, abs=0.01)
+
+
+def test_a_share_that_was_never_estimated_draws_nothing() -> None:
+    assert len(share(trajectory(example("flat"), "train")).data) == 0
+
+
+def test_evaluations_without_numbers_leave_gaps_and_no_infinite_band() -> None:
+    figure = change(trajectory(nan_ridden(), "train"))
+    assert len(figure.data) > 0
+    for trace in figure.data:
+        assert not np.isinf(np.asarray(trace.y, dtype=float)).any()

@@ -1,0 +1,116 @@
+"""The curves of the two sides: one unit an axis, raw and smoothed, phases named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diagnostics.errors import MissingMetric
+from diagnostics.examples import example
+from diagnostics.figures import style
+from diagnostics.figures.curves import FAMILIES, Band, curves, families, smoothing_window
+from diagnostics.figures.thinning import MAX_POINTS
+from diagnostics.run import Run
+from diagnostics.schema import metric
+
+
+def long_run(steps: int = 100_000) -> Run:
+    run = example("ideal")
+    index = pd.Index(np.arange(1, steps + 1), name="step")
+    chosen = np.linspace(0, 1, steps)
+    chosen[steps // 3] = 50.0
+    columns = {"rewards/chosen": chosen, "rewards/rejected": -chosen}
+    return replace(run, train=pd.DataFrame(columns, index=index))
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_the_columns_of_a_family_share_one_unit(family: str) -> None:
+    assert len({metric(name).unit for name in FAMILIES[family]}) == 1
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_the_axis_tells_the_unit_of_the_schema(family: str) -> None:
+    figure = curves(example("ideal"), family)
+    assert metric(FAMILIES[family][0]).unit in figure.layout.yaxis.title.text
+    assert figure.layout.xaxis.title.text == "Optimizer step"
+
+
+def test_chosen_is_blue_and_solid_and_rejected_vermillion_and_dashed() -> None:
+    lines = {
+        trace.name: trace.line
+        for trace in curves(example("ideal")).data
+        if trace.showlegend is None
+    }
+    assert (lines["chosen"].color, lines["chosen"].dash) == ("#0072B2", "solid")
+    assert (lines["rejected"].color, lines["rejected"].dash) == ("#D55E00", "dash")
+    assert (lines["margin"].color, lines["margin"].dash) == (style.MARGIN, "dot")
+
+
+def test_every_logged_step_is_drawn_faint_beneath_its_mean() -> None:
+    run = example("ideal")
+    figure = curves(run)
+    raw = next(trace for trace in figure.data if trace.name == "chosen, every step")
+    assert np.asarray(raw.y) == pytest.approx(run.train["rewards/chosen"].to_numpy())
+    assert raw.line.color.startswith("rgba")
+
+
+def test_held_out_values_are_open_marks() -> None:
+    run = example("ideal")
+    marks = next(trace for trace in curves(run).data if trace.name == "rejected, held-out")
+    assert marks.mode == "markers"
+    assert marks.marker.symbol == "square-open"
+    assert np.asarray(marks.y) == pytest.approx(run.evals["rewards/rejected"].to_numpy())
+
+
+def test_a_long_run_leaves_the_server_thinned_with_its_spike() -> None:
+    figure = curves(long_run())
+    assert all(len(trace.x) <= MAX_POINTS for trace in figure.data)
+    raw = next(trace for trace in figure.data if trace.name == "chosen, every step")
+    assert max(raw.y) == 50.0
+    assert len(figure.to_json()) < 200_000
+
+
+def test_a_window_is_cut_before_thinning_so_that_every_step_shows() -> None:
+    figure = curves(long_run(), steps=(5_000, 5_400))
+    raw = next(trace for trace in figure.data if trace.name == "chosen, every step")
+    assert list(raw.x) == list(range(5_000, 5_401))
+    assert figure.layout.xaxis.range == (5_000, 5_400)
+
+
+def test_phases_are_shaded_in_turn_and_named_where_there_is_room() -> None:
+    bands = [Band(0, 10, "narrow"), Band(10, 120, "first"), Band(120, 200, "second")]
+    figure = curves(example("ideal"), bands=bands)
+    assert len(figure.layout.shapes) == 3
+    assert [note.text for note in figure.layout.annotations] == ["first", "second"]
+
+
+def test_a_run_without_the_family_says_what_is_missing() -> None:
+    run = replace(example("ideal"), train=pd.DataFrame(), evals=pd.DataFrame())
+    assert families(run) == []
+    with pytest.raises(MissingMetric, match="rewards/chosen"):
+        curves(run)
+
+
+def test_columns_without_a_finite_number_are_not_offered() -> None:
+    run = example("ideal")
+    train = run.train.assign(**dict.fromkeys(FAMILIES["rewards"], np.nan))
+    run = replace(run, train=train, evals=run.evals.iloc[:0])
+    assert "rewards" not in families(run)
+    assert "logps" in families(run)
+
+
+def test_one_point_is_drawn_as_a_mark_on_a_whole_step() -> None:
+    run = example("ideal")
+    figure = curves(replace(run, train=run.train.iloc[:1], evals=run.evals.iloc[:0]))
+    assert all("markers" in trace.mode for trace in figure.data)
+    assert figure.layout.xaxis.dtick == 1
+
+
+@pytest.mark.parametrize(
+    ("points", "window"), [(0, 1), (39, 1), (40, 3), (200, 11), (100_000, 5001)]
+)
+def test_the_smoothing_window_is_odd_and_grows_with_the_log(points: int, window: int) -> None:
+    assert smoothing_window(points) == window

@@ -1,0 +1,96 @@
+"""Small charts: what is offered, units, log axes, values that are not finite."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diagnostics.errors import MissingMetric
+from diagnostics.examples import example, nan_ridden
+from diagnostics.figures.small import CHARTS, charts, log_ticks, not_finite, small
+from diagnostics.run import Run
+from diagnostics.schema import METRICS, metric
+
+
+def run_with(**columns: list[float]) -> Run:
+    run = example("ideal")
+    length = len(next(iter(columns.values())))
+    index = pd.Index(np.arange(1, length + 1), name="step")
+    named = {name.replace("__", "/"): values for name, values in columns.items()}
+    return replace(run, train=pd.DataFrame(named, index=index))
+
+
+@pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.title)
+def test_a_chart_draws_schema_columns_of_one_unit(chart: object) -> None:
+    names = chart.names  # type: ignore[attr-defined]
+    assert set(names) <= set(METRICS)
+    assert len({metric(name).unit for name in names}) == 1
+
+
+def test_two_units_are_refused() -> None:
+    with pytest.raises(ValueError, match="one unit"):
+        small(example("ideal"), ["loss", "grad_norm"])
+
+
+def test_only_what_the_run_logs_is_offered() -> None:
+    found = charts(run_with(loss=[0.7, 0.6], kl=[float("nan")] * 2))
+    assert [chart.title for chart in found] == ["Loss"]
+
+
+def test_a_missing_column_is_said() -> None:
+    with pytest.raises(MissingMetric, match="kl"):
+        small(run_with(loss=[0.7]), ["kl"])
+
+
+def test_the_axis_tells_the_unit() -> None:
+    figure = small(run_with(loss=[0.7, 0.6]), ["loss"])
+    assert figure.layout.yaxis.title.text == metric("loss").unit
+    assert figure.layout.xaxis.title.text == "Optimizer step"
+
+
+def test_gradient_norms_over_decades_get_a_log_axis_with_written_ticks() -> None:
+    figure = small(run_with(grad_norm=[0.5, 3.0, 40.0]), ["grad_norm"])
+    assert figure.layout.yaxis.type == "log"
+    assert "0.5" in figure.layout.yaxis.ticktext
+    assert "5" in figure.layout.yaxis.ticktext
+
+
+def test_gradient_norms_close_together_or_at_zero_stay_linear() -> None:
+    assert small(run_with(grad_norm=[0.9, 1.1]), ["grad_norm"]).layout.yaxis.type is None
+    assert small(run_with(grad_norm=[0.0, 100.0]), ["grad_norm"]).layout.yaxis.type is None
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-3, 1e7), (0.4, 3.0), (1.0, 99.0)])
+def test_log_ticks_lie_around_the_values_and_are_few(low: float, high: float) -> None:
+    ticks = log_ticks(np.array([low, high]))
+    inside = [tick for tick in ticks["tickvals"] if low <= tick <= high]  # type: ignore[attr-defined]
+    assert 2 <= len(inside) <= 8
+
+
+def test_the_two_sides_keep_their_colours_and_dashes() -> None:
+    run = run_with(entropy__chosen=[1.0, 2.0], entropy__rejected=[1.5, 2.5])
+    lines = {
+        trace.name: trace.line for trace in small(run, ["entropy/chosen", "entropy/rejected"]).data
+    }
+    assert (lines["chosen"].color, lines["chosen"].dash) == ("#0072B2", "solid")
+    assert (lines["rejected"].color, lines["rejected"].dash) == ("#D55E00", "dash")
+
+
+def test_values_that_are_not_finite_are_counted_with_their_first_step() -> None:
+    run = run_with(loss=[0.7, float("nan"), float("inf"), 0.5, 0.4])
+    assert not_finite(run) == {"loss": (2, 2)}
+
+
+def test_a_column_logged_now_and_then_is_no_finding() -> None:
+    assert not_finite(run_with(kl=[float("nan"), 0.1, float("nan"), float("nan")])) == {}
+
+
+def test_a_nan_ridden_run_draws_every_chart_it_offers() -> None:
+    run = nan_ridden()
+    assert charts(run)
+    for chart in charts(run):
+        for trace in small(run, chart.names).data:
+            assert not np.isinf(np.asarray(trace.y, dtype=float)).any()
