@@ -93,8 +93,17 @@ def build_policy(config: TrainConfig, model: str) -> nn.Module:
     policy = load_model(config, model)
     check_packed_layout(policy, model)
     if config.gradient_checkpointing:
-        policy.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        _recompute_activations(policy)
     return policy if config.lora_r <= 0 else _with_lora(config, model, policy)
+
+
+def _recompute_activations(policy: Any) -> None:
+    """Switch on activation checkpointing; transformers 5.23 renamed the call."""
+    how = {"use_reentrant": False}
+    if hasattr(policy, "activation_checkpointing_enable"):
+        policy.activation_checkpointing_enable(activation_checkpointing_kwargs=how)
+    else:
+        policy.gradient_checkpointing_enable(gradient_checkpointing_kwargs=how)
 
 
 def _with_lora(config: TrainConfig, model: str, policy: PreTrainedModel) -> nn.Module:
