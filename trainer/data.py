@@ -19,7 +19,7 @@ from jinja2 import TemplateError
 
 from trainer.errors import DataError
 from trainer.files import one_line
-from trainer.formats import read_rows
+from trainer.recognition import read_rows
 from trainer.rows import Conversation, Message, Row, TextRow
 from trainer.sources import RawData, read_source
 
@@ -76,6 +76,7 @@ def load_examples(
     *,
     subset: str | None = None,
     split: str | None = None,
+    demonstrations: bool = False,
 ) -> PreferenceData:
     """Return the examples of a file, a folder or a hub data set, ready to be packed.
 
@@ -87,6 +88,8 @@ def load_examples(
         The model's; conversations need its chat template, texts its end-of-sequence token.
     max_length
         Longest sequence of prompt and completion; the completion's end is cut off [tokens].
+    demonstrations
+        Whether completions without a label are taken, all as desirable.
 
     Raises
     ------
@@ -94,7 +97,7 @@ def load_examples(
         When the data cannot be read, fits no format, or holds nothing to train on.
     """
     raw = read_source(data, subset, split)
-    found, rows = read_rows(raw)
+    found, rows = read_rows(raw, demonstrations)
     template = _chat_template(tokenizer, raw, rows[0])
     counts: Counter[str] = Counter()
     examples = tuple(_examples(raw, rows, tokenizer, max_length, counts))
@@ -269,7 +272,6 @@ def _cut(
 ) -> tuple[list[int], list[list[int]]] | None:
     """Split prompt and completions where they diverge and cut them to length; None when dropped."""
     shared = min(common_prefix_length(prompt, side) for side in sides)
-    counts["prompts_shortened"] += shared < len(prompt)
     completions = [side[shared:max_length] for side in sides]
     reason = ""
     if not shared:
@@ -283,6 +285,7 @@ def _cut(
     if reason:
         counts[reason] += 1
         return None
+    counts["prompts_shortened"] += shared < len(prompt)
     counts["truncated"] += any(len(side) > max_length for side in sides)
     return prompt[:shared], completions
 
@@ -314,11 +317,30 @@ def raw_texts(
     Parameters
     ----------
     data, subset, split
-        What `trainer.sources.read_source` takes.
+        What `trainer.sources.read_source` takes; completions without a label are taken too.
     """
-    _, rows = read_rows(read_source(data, subset, split))
+    _, rows = read_rows(read_source(data, subset, split), demonstrations=True)
     for row in rows:
         yield completion_text(row.prompt), tuple(completion_text(s) for s in row.completions)
+
+
+def documents(
+    data: str, subset: str | None = None, split: str | None = None
+) -> Iterator[str | list[Message]]:
+    """Yield every desirable completion after its prompt, as text or as a conversation.
+
+    Parameters
+    ----------
+    data, subset, split
+        What `trainer.sources.read_source` takes; completions without a label are taken too.
+    """
+    _, rows = read_rows(read_source(data, subset, split), demonstrations=True)
+    for row in rows:
+        if isinstance(row, TextRow):
+            sides: list[str | list[Message]] = [row.prompt + side for side in row.completions]
+        else:
+            sides = [row.prompt + side for side in row.completions]
+        yield from (side for side, label in zip(sides, row.labels, strict=True) if label)
 
 
 def split_examples(
@@ -338,7 +360,9 @@ def split_examples(
         When nothing would be left on one of the sides.
     """
     total = len(data.examples)
-    wanted = held_out if isinstance(held_out, int) else round(held_out * total)
+    wanted: float = held_out
+    if isinstance(held_out, float) and held_out:
+        wanted = max(1, round(held_out * total))
     groups: dict[str, list[Example]] = {}
     for example in data.examples:
         groups.setdefault(example.prompt_text, []).append(example)

@@ -1,33 +1,21 @@
 """The formats of preference data, and how a row of each becomes prompt, completions and labels.
 
-A format is recognised by its columns, or named by a LLaMA-Factory description. Alpaca rows are
-turned into conversations, as LLaMA-Factory does.
+Alpaca rows are turned into conversations, as LLaMA-Factory does; rows of text stay text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from trainer.errors import DataError
-from trainer.files import nearest
-from trainer.rows import COLUMNS, Conversation, Layout, Message, Record, Row, TextRow
-from trainer.sources import RawData
+from trainer.rows import Conversation, Message, Record, Row, TextRow
 
 Side = TypeVar("Side", str, list[Message])
 
-# LLaMA-Factory's names of columns that are called differently here.
-DESCRIBED = {"prompt": "instruction", "query": "input", "response": "output", "kto_tag": "label"}
 # What a text pair's prompt is often called; without it a pair would be trained on alone.
 PROMPT_LIKE = ("question", "query", "input", "instruction", "context", "system")
-TAGS = {
-    "user_tag": "human",
-    "assistant_tag": "gpt",
-    "observation_tag": "observation",
-    "function_tag": "function_call",
-    "system_tag": "system",
-}
 
 
 # Pairs
@@ -46,7 +34,7 @@ def _read_pair(record: Record) -> Row:
     if all(side and side[0]["role"] != "assistant" for side in sides):
         # The prompt is also the first turn of both conversations, as in UltraFeedback.
         return _conversational_pair(record, *_shared_start(*sides))
-    asked = record.messages("prompt", record.text("prompt"), "user")
+    asked = record.messages("prompt", record.text("prompt") or None, "user")
     return _conversational_pair(record, asked, *sides)
 
 
@@ -120,10 +108,8 @@ def _read_rejected_messages(record: Record) -> Row:
 
 
 def _read_alpaca_pair(record: Record) -> Row:
-    """Read instruction, input, system and history, and two texts."""
-    sides = [
-        [{"role": "assistant", "content": record.text(part)}] for part in ("chosen", "rejected")
-    ]
+    """Read instruction, input, system and history, and two answers."""
+    sides = [record.messages(part, record.part(part)) for part in ("chosen", "rejected")]
     return Conversation(
         _alpaca_prompt(record), (sides[0], sides[1]), (True, False), record.options()
     )
@@ -151,7 +137,7 @@ def _with_system(record: Record, prompt: list[Message]) -> list[Message]:
     return [{"role": "system", "content": record.text_content(system)}, *prompt]
 
 
-# Labelled completions
+# Single completions
 
 
 def _read_labelled(record: Record) -> Row:
@@ -160,7 +146,7 @@ def _read_labelled(record: Record) -> Row:
     labels = (record.label(),)
     if not any(isinstance(value, list | dict) for value in (prompt, completion)):
         return TextRow(record.text("prompt"), (record.text("completion"),), labels)
-    asked = record.messages("prompt", prompt, "user")
+    asked = record.messages("prompt", prompt or None, "user")
     answered = record.messages("completion", completion)
     if asked and answered[: len(asked)] == asked:
         answered = answered[len(asked) :]
@@ -171,9 +157,8 @@ def _read_labelled_conversation(record: Record) -> Row:
     """Read a conversation whose last message is labelled."""
     messages = record.messages("messages", record.part("messages"))
     prompt, completion = _last_answer(record, messages)
-    return Conversation(
-        _with_system(record, prompt), (completion,), (record.label(),), record.options()
-    )
+    prompt = _with_system(record, prompt)
+    return Conversation(prompt, (completion,), (record.label(),), record.options())
 
 
 def _last_answer(record: Record, messages: list[Message]) -> tuple[list[Message], list[Message]]:
@@ -187,9 +172,15 @@ def _last_answer(record: Record, messages: list[Message]) -> tuple[list[Message]
 
 
 def _read_labelled_alpaca(record: Record) -> Row:
-    """Read instruction, input, system and history, one text and its label."""
-    completion = [{"role": "assistant", "content": record.text("output")}]
-    return Conversation(_alpaca_prompt(record), (completion,), (record.label(),), record.options())
+    """Read instruction, input, system and history, one answer and its label."""
+    completion = record.messages("output", record.part("output"))
+    labels = (record.label(),)
+    return Conversation(_alpaca_prompt(record), (completion,), labels, record.options())
+
+
+def _read_text(record: Record) -> Row:
+    """Text without a prompt."""
+    return TextRow("", (record.text("text"),), (True,))
 
 
 @dataclass(frozen=True)
@@ -207,156 +198,49 @@ ALPACA_PAIR = Format("alpaca pairs", ("instruction", "chosen", "rejected"), True
 SHAREGPT_PAIR = Format(
     "sharegpt pairs", ("messages", "chosen", "rejected"), True, _read_described_pair
 )
+REJECTED_RESPONSE = Format(
+    "messages and rejected_response",
+    ("messages", "rejected_response"),
+    True,
+    _read_rejected_response,
+)
+REJECTED_MESSAGES = Format(
+    "messages and rejected_messages",
+    ("messages", "rejected_messages"),
+    True,
+    _read_rejected_messages,
+)
+IMPLICIT_PAIR = Format("chosen and rejected", ("chosen", "rejected"), True, _read_implicit_pair)
 LABELLED = Format(
     "prompt, completion and label", ("prompt", "completion", "label"), False, _read_labelled
-)
-LABELLED_CONVERSATION = Format(
-    "labelled conversations", ("messages", "label"), False, _read_labelled_conversation
 )
 LABELLED_ALPACA = Format(
     "labelled alpaca", ("instruction", "output", "label"), False, _read_labelled_alpaca
 )
-# The first whose columns are all there is taken, so a format stands before those that need less.
+LABELLED_CONVERSATION = Format(
+    "labelled conversations", ("messages", "label"), False, _read_labelled_conversation
+)
+# The first whose parts are all there is taken, so a format stands before those that need less.
 FORMATS = (
     PAIR,
     ALPACA_PAIR,
     SHAREGPT_PAIR,
-    Format(
-        "messages and rejected_response",
-        ("messages", "rejected_response"),
-        True,
-        _read_rejected_response,
-    ),
-    Format(
-        "messages and rejected_messages",
-        ("messages", "rejected_messages"),
-        True,
-        _read_rejected_messages,
-    ),
-    Format("chosen and rejected", ("chosen", "rejected"), True, _read_implicit_pair),
+    REJECTED_RESPONSE,
+    REJECTED_MESSAGES,
+    IMPLICIT_PAIR,
     LABELLED,
     LABELLED_ALPACA,
     LABELLED_CONVERSATION,
 )
 
-
-def recognise(data: RawData) -> tuple[Format, Layout]:
-    """Return the format of a data set and where its rows keep their parts.
-
-    Raises
-    ------
-    DataError
-        When the columns of the first row fit no format; it names the missing column of the
-        nearest one.
-    """
-    if data.description is not None:
-        return _recognise_described(data, data.description)
-    found = data.rows[0].keys()
-    columns = {
-        part: next((name for name in names if name in found), "") for part, names in COLUMNS.items()
-    }
-    columns = {part: name for part, name in columns.items() if name}
-    for candidate in FORMATS:
-        if all(part in columns for part in candidate.parts):
-            return candidate, Layout(columns, data.typed)
-    raise _unknown_format(data.place(0), [str(name) for name in found], columns)
-
-
-def _unknown_format(place: str, found: Sequence[str], columns: Mapping[str, str]) -> DataError:
-    """Name what the nearest format lacks, counting columns that are merely misspelt."""
-
-    def lacks(candidate: Format) -> dict[str, str]:
-        unused = [name for name in found if name not in columns.values()]
-        return {
-            COLUMNS[part][0]: nearest(COLUMNS[part][0], unused)
-            for part in candidate.parts
-            if part not in columns
-        }
-
-    def distance(candidate: Format) -> tuple[int, int]:
-        missing = lacks(candidate)
-        return sum(not near for near in missing.values()), len(missing)
-
-    closest = min(FORMATS, key=distance)
-    missing = [f"{column!r}{near}" for column, near in lacks(closest).items()]
-    return DataError(
-        f"{place}: found the columns {', '.join(found) or '(none)'}; {' and '.join(missing)} "
-        f"missing for {closest.name}; rename columns or map them in a dataset_info.json."
-    )
-
-
-def _recognise_described(data: RawData, entry: Mapping[str, Any]) -> tuple[Format, Layout]:
-    """Read LLaMA-Factory's description; columns it does not name are not used."""
-    named: Mapping[str, str] = entry.get("columns") or {}
-    columns = {DESCRIBED.get(part, part): str(column) for part, column in named.items()}
-    formatting = entry.get("formatting", "alpaca")
-    if formatting not in ("alpaca", "sharegpt", "openai"):
-        raise DataError(
-            f"{data.name}: dataset_info.json gives the formatting {formatting!r}, expected alpaca, "
-            "sharegpt or openai."
-        )
-    alpaca = formatting == "alpaca"
-    if not named:
-        columns = {"instruction": "instruction", "input": "input"} if alpaca else {}
-    columns.setdefault(
-        "instruction" if alpaca else "messages", "instruction" if alpaca else "conversations"
-    )
-    if "label" in columns:
-        columns.setdefault("output", "output")
-        chosen_format = LABELLED_ALPACA if alpaca else LABELLED_CONVERSATION
-    elif entry.get("ranking"):
-        columns = {"chosen": "chosen", "rejected": "rejected", **columns}
-        chosen_format = ALPACA_PAIR if alpaca else SHAREGPT_PAIR
-    else:
-        raise DataError(
-            f"{data.name}: dataset_info.json describes neither pairs nor labels; add "
-            '"ranking": true for pairs, or the column "kto_tag" for labels.'
-        )
-    _check_columns(data, chosen_format, columns)
-    tags = {**TAGS, **(entry.get("tags") or {})}
-    roles = {
-        tags["user_tag"]: "user",
-        tags["assistant_tag"]: "assistant",
-        tags["observation_tag"]: "tool",
-        tags["function_tag"]: "assistant",
-        tags["system_tag"]: "system",
-    }
-    keys = str(tags.get("role_tag", "from")), str(tags.get("content_tag", "value"))
-    return chosen_format, Layout(columns, data.typed, *keys, roles)
-
-
-def _check_columns(data: RawData, chosen: Format, columns: Mapping[str, str]) -> None:
-    for part in chosen.parts:
-        if columns[part] not in data.rows[0]:
-            raise DataError(
-                f"{data.place(0)}: dataset_info.json names the column {columns[part]!r} for "
-                f"{part}, which is not there{nearest(columns[part], data.rows[0])}; found "
-                f"{', '.join(map(str, data.rows[0])) or 'no columns'}."
-            )
-
-
-def read_rows(data: RawData) -> tuple[Format, list[Row]]:
-    """Return the format and every row of it.
-
-    Raises
-    ------
-    DataError
-        When a row lacks a column, holds another type than its format, or mixes text and messages.
-    """
-    found, layout = recognise(data)
-    rows = list(_rows(data, found, layout))
-    return found, rows
-
-
-def _rows(data: RawData, found: Format, layout: Layout) -> Iterator[Row]:
-    first: type[Row] | None = None
-    for index, raw in enumerate(data.rows):
-        row = found.read(Record(raw, layout, data.place(index)))
-        first = first or type(row)
-        if type(row) is not first:
-            kinds = ("messages", "text") if first is TextRow else ("text", "messages")
-            raise DataError(
-                f"{data.place(index)}: holds {kinds[0]} where {data.place(0)} holds {kinds[1]}; "
-                "split them into two data sets."
-            )
-        yield row
+DEMONSTRATION = Format("prompt and completion", ("prompt", "completion"), False, _read_labelled)
+ALPACA = Format("alpaca", ("instruction", "output"), False, _read_labelled_alpaca)
+CONVERSATION = Format("conversations", ("messages",), False, _read_labelled_conversation)
+# Good completions only, for supervised training: read where they are asked for, since a missing
+# label is a mistake in preference data.
+DEMONSTRATIONS = (
+    DEMONSTRATION,
+    ALPACA,
+    CONVERSATION,
+    Format("text", ("text",), False, _read_text),
+)

@@ -33,6 +33,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "completion": ("completion",),
     "output": ("output",),
     "label": ("label", "kto_tag"),
+    "text": ("text",),
     "tools": ("tools",),
     "chat_template_kwargs": ("chat_template_kwargs",),
 }
@@ -122,7 +123,9 @@ class Record:
         )
 
     def label(self) -> bool:
-        """Return whether the completion is desirable."""
+        """Return whether the completion is desirable; without labels all of them are."""
+        if "label" not in self.layout.columns:
+            return True
         value = self.part("label")
         if isinstance(value, bool):
             return value
@@ -158,11 +161,12 @@ class Record:
                 f"{self.place}: a message in {column!r} has no {role_key!r}"
                 f"{nearest(role_key, raw)}; found {', '.join(map(str, raw)) or 'no keys'}."
             )
-        role = self.layout.roles.get(raw[role_key], ROLES.get(raw[role_key]))
+        found = str(raw[role_key])
+        role = self.layout.roles.get(found, ROLES.get(found))
         if role is None:
             raise DataError(
-                f"{self.place}: a message has the unknown role {raw[role_key]!r}"
-                f"{nearest(str(raw[role_key]), self.layout.roles)}; expected "
+                f"{self.place}: a message has the unknown role {found!r}"
+                f"{nearest(found, self.layout.roles)}; expected "
                 f"{', '.join(self.layout.roles)}."
             )
         message = {
@@ -175,7 +179,7 @@ class Record:
         if content is None or isinstance(content, str):
             return content or ""
         if isinstance(content, list) and all(
-            isinstance(piece, dict) and piece.get("type") == "text" for piece in content
+            isinstance(piece, dict) and isinstance(piece.get("text"), str) for piece in content
         ):
             return content
         raise DataError(
@@ -185,7 +189,9 @@ class Record:
 
     def options(self) -> dict[str, Any]:
         """Return what the chat template is given besides the messages."""
-        options = dict(self.optional("chat_template_kwargs") or {})
+        options = self.optional("chat_template_kwargs") or {}
+        if not isinstance(options, dict):
+            raise self.wrong("chat_template_kwargs", options, "named arguments")
         tools = self.optional("tools")
         if isinstance(tools, str) and tools.strip():
             try:
@@ -194,9 +200,9 @@ class Record:
                 raise DataError(
                     f"{self.place}: 'tools' is not JSON ({error.msg}); expected a list of tools."
                 ) from error
-        if tools:
-            options["tools"] = tools
-        return options
+        if tools and not isinstance(tools, list):
+            raise self.wrong("tools", tools, "a list of tools")
+        return {**options, "tools": tools} if tools else options
 
 
 def _kind(value: Any) -> str:

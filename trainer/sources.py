@@ -186,7 +186,7 @@ def _descriptions(folder: Path) -> dict[str, Mapping[str, Any]]:
 def _description_of(path: Path) -> Mapping[str, Any] | None:
     """Return the entry that names the file, one of preference data first."""
     entries = [e for e in _descriptions(path.parent).values() if e.get("file_name") == path.name]
-    entries.sort(key=lambda e: not (e.get("ranking") or "kto_tag" in e.get("columns", {})))
+    entries.sort(key=lambda e: not (e.get("ranking") or "kto_tag" in (e.get("columns") or {})))
     return entries[0] if entries else None
 
 
