@@ -98,7 +98,7 @@ DIRECTION = (
     "phases forecast",
     "examples",
     "pathologies comparison",
-    "tables figures terminal",
+    "tables figures",
     "terminal",
     "__main__",
 )
