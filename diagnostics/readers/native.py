@@ -214,10 +214,12 @@ def _caveats(contents: LogContents, unreadable: list[str], dropped: Iterable[str
     if garbage:
         yield f"{garbage} {_plural(garbage, 'line')} of the log could not be read."
     for kind, count in sorted(contents.unknown_kinds.items()):
-        yield f"{count} {_plural(count, 'record')} of the unknown kind {kind!r} were left out."
+        were = "was" if count == 1 else "were"
+        yield f"{count} {_plural(count, 'record')} of the unknown kind {kind!r} {were} left out."
     if contents.backward:
+        times = "once" if contents.backward == 1 else f"{contents.backward} times"
         yield (
-            f"Steps go back {contents.backward} times without a resume marker;"
+            f"Steps go back {times} without a resume marker;"
             " later records replace earlier ones of the same step."
         )
     if not contents.header:
