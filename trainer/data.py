@@ -325,7 +325,7 @@ def raw_texts(
 
 
 def documents(
-    data: str, subset: str | None = None, split: str | None = None
+    data: str, subset: str | None = None, split: str | None = None, *, undesirable: bool = False
 ) -> Iterator[str | list[Message]]:
     """Yield every desirable completion after its prompt, as text or as a conversation.
 
@@ -333,14 +333,19 @@ def documents(
     ----------
     data, subset, split
         What `trainer.sources.read_source` takes; completions without a label are taken too.
+    undesirable
+        Whether the other completions are yielded as well.
     """
     _, rows = read_rows(read_source(data, subset, split), demonstrations=True)
     for row in rows:
+        # The two kinds of row are added up apart: mypy joins neither text with messages.
         if isinstance(row, TextRow):
             sides: list[str | list[Message]] = [row.prompt + side for side in row.completions]
         else:
             sides = [row.prompt + side for side in row.completions]
-        yield from (side for side, label in zip(sides, row.labels, strict=True) if label)
+        for side, label in zip(sides, row.labels, strict=True):
+            if label or undesirable:
+                yield side
 
 
 def split_examples(

@@ -153,8 +153,8 @@ def _parse_csv(path: Path, content: bytes) -> list[Raw]:
             rows.append({name: _cell(text) for name, text in row.items()})
     except csv.Error as error:
         raise DataError(
-            f"{path}, line {reader.reader.line_num}: not CSV ({one_line(error)}); quote cells that hold "
-            "a delimiter, a quote or a line break."
+            f"{path}, line {reader.reader.line_num}: not CSV ({one_line(error)}); quote cells that "
+            "hold a delimiter, a quote or a line break."
         ) from error
     return rows
 

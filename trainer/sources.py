@@ -72,7 +72,8 @@ def read_source(data: str, subset: str | None = None, split: str | None = None) 
     subset
         The hub configuration, or the entry of a folder's `dataset_info.json`.
     split
-        Which split of a folder or a hub data set; "train" when not given.
+        Which split of a folder or a hub data set, "train" when not given; a description may have
+        named another. A single file has none.
 
     Raises
     ------
@@ -83,6 +84,7 @@ def read_source(data: str, subset: str | None = None, split: str | None = None) 
     if path.is_dir():
         return _read_folder(path, subset, split)
     if path.is_file():
+        _check_no_split(path, split)
         return _read_files(data, [path], _description_of(path))
     described = _descriptions(path.parent)
     if path.name in described:
@@ -197,7 +199,7 @@ def _read_described(
         raw = _read_hub(
             entry["hf_hub_url"],
             subset or entry.get("subset"),
-            split or entry.get("split"),
+            _described_split(entry, split),
             entry.get("folder"),
         )
         return RawData(raw.name, raw.rows, raw.sha256, description=entry)
@@ -207,8 +209,22 @@ def _read_described(
             f"{folder / DESCRIPTIONS}: the file {entry['file_name']!r} of data set {name!r} does "
             "not exist; put it beside its description."
         )
-    paths = [path] if path.is_file() else _data_files(path, split or entry.get("split"))
-    return _read_files(str(path), paths, entry)
+    if path.is_file():
+        _check_no_split(path, split)
+        return _read_files(str(path), [path], entry)
+    return _read_files(str(path), _data_files(path, _described_split(entry, split)), entry)
+
+
+def _described_split(entry: Mapping[str, Any], split: str | None) -> str | None:
+    """Return the split to read: "train" only means that nobody chose another."""
+    return entry.get("split", split) if split in (None, "train") else split
+
+
+def _check_no_split(path: Path, split: str | None) -> None:
+    if split not in (None, "train"):
+        raise DataError(
+            f"{path} is one file and has no split {split!r}; give the file of that split."
+        )
 
 
 def _read_hub(

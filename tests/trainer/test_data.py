@@ -320,6 +320,10 @@ def test_documents_are_the_desirable_completions_after_their_prompts(root: Path)
     assert list(documents(str(folder / "kto.json"))) == [
         [said("user", "Is ice cold?"), said("assistant", "Yes, ice is cold.")]
     ]
+    assert list(documents(str(folder / "text.jsonl"), undesirable=True))[:2] == [
+        "The sky is blue.",
+        "The sky is green.",
+    ]
 
 
 def test_demonstrations_are_loaded_where_they_are_asked_for(

@@ -130,6 +130,26 @@ def test_a_description_may_name_a_data_set_that_the_hub_library_loads(tmp_path: 
     assert first.sha256 == again.sha256 != ""
 
 
+def test_a_description_may_choose_the_split(tmp_path: Path) -> None:
+    for name in ("train", "preferences", "test"):
+        write(tmp_path / "sets" / f"{name}.jsonl", {"of": name})
+    entry = {"file_name": "sets", "ranking": True, "split": "preferences"}
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"pairs": entry}))
+
+    found = [
+        read_source(str(tmp_path / "pairs"), split=split).rows for split in (None, "train", "test")
+    ]
+
+    assert found == [[{"of": "preferences"}], [{"of": "preferences"}], [{"of": "test"}]]
+
+
+def test_one_file_has_no_split(samples: Path) -> None:
+    assert read_source(str(samples / "text.jsonl"), split="train").rows
+    for name in ("text.jsonl", "labels"):
+        with pytest.raises(DataError, match=r"is one file and has no split 'test'; give the file"):
+            read_source(str(samples / name), split="test")
+
+
 def test_a_hub_name_that_cannot_be_reached_is_told_in_one_sentence() -> None:
     with pytest.raises(
         DataError, match=r"'nobody/nothing' is no file or folder here, and the hub .* check"
