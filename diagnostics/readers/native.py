@@ -124,7 +124,7 @@ def _check(path: Path, contents: LogContents) -> None:
     found = contents.header.get("format", FORMAT)
     if found != FORMAT:
         raise MalformedLog(
-            f"{path}: the header names the format {found!r}, expected {FORMAT!r};"
+            f"{path}: the header names the format {str(found)[:40]!r}, expected {FORMAT!r};"
             " give a folder that Seesaw's trainer wrote"
         )
     version = contents.header.get("version", VERSION)
@@ -213,9 +213,14 @@ def _caveats(contents: LogContents, unreadable: list[str], dropped: Iterable[str
     garbage = contents.torn_lines - contents.open_line
     if garbage:
         yield f"{garbage} {_plural(garbage, 'line')} of the log could not be read."
-    for kind, count in sorted(contents.unknown_kinds.items()):
+    kinds = contents.unknown_kinds
+    if kinds:
+        count = sum(kinds.values())
         were = "was" if count == 1 else "were"
-        yield f"{count} {_plural(count, 'record')} of the unknown kind {kind!r} {were} left out."
+        yield (
+            f"{count} {_plural(count, 'record')} of {_plural(len(kinds), 'kind')} unknown to this"
+            f" version ({_some(kinds)}) {were} left out."
+        )
     if contents.backward:
         times = "once" if contents.backward == 1 else f"{contents.backward} times"
         yield (
@@ -227,11 +232,18 @@ def _caveats(contents: LogContents, unreadable: list[str], dropped: Iterable[str
     if unreadable:
         yield (
             f"{len(unreadable)} {_plural(len(unreadable), 'part')} of the pair tables could not"
-            f" be read: {', '.join(sorted(unreadable)[:3])}."
+            f" be read: {_some(unreadable)}."
         )
     dropped = list(dropped)
     if dropped:
         yield f"{len(dropped)} columns beyond the first {MOST_UNRECOGNISED} were left out."
+
+
+def _some(names: Iterable[str]) -> str:
+    """Return the first few names, cut to a length that a sentence can hold."""
+    first, *rest = sorted(names)
+    texts = [name[:40] for name in (first, *rest[:2])]
+    return ", ".join([*texts, "…"] if len(rest) > 2 else texts)
 
 
 def _plural(count: int, noun: str) -> str:

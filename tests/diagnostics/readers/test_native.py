@@ -64,6 +64,17 @@ def test_the_log_file_itself_reads_like_its_folder(tmp_path: Path) -> None:
     assert len(read(copy).samples) == 0
 
 
+def test_many_unknown_kinds_and_unreadable_parts_stay_one_sentence_each(tmp_path: Path) -> None:
+    log(tmp_path, *(row(1, kind=f"{number:02}" * 99) for number in range(50)), row(1))
+    (tmp_path / "pairs").mkdir()
+    for step in range(9):
+        (tmp_path / "pairs" / f"probe-{step}.parquet").touch()
+    kinds, parts = read(tmp_path).caveats
+    assert kinds.startswith("50 records of kinds unknown to this version (0000")
+    assert len(kinds) < 250
+    assert parts.endswith("be read: probe-0.parquet, probe-1.parquet, probe-2.parquet, ….")
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"ki', b'{"kind":"header","format":"seesaw-ru'])
 def test_a_run_whose_header_is_not_written_yet_is_running_and_empty(
     tmp_path: Path, content: bytes
@@ -111,7 +122,7 @@ def test_rows_without_a_header_are_kept_with_a_caveat(tmp_path: Path) -> None:
     [
         ({"version": 2}, "was written in version 2 of the run log, expected 1; update Seesaw"),
         ({"format": "other"}, "names the format 'other', expected 'seesaw-run-log'"),
-        ({"format": None}, "names the format None"),
+        ({"format": None}, "names the format 'None'"),
     ],
 )
 def test_another_format_or_a_later_version_is_refused(
@@ -176,7 +187,7 @@ def test_everything_that_was_left_out_is_told(tmp_path: Path) -> None:
         (tmp_path / "pairs" / f"{table}-00000020.parquet").write_bytes(b"PAR1half")
     assert read(tmp_path).caveats == (
         "3 lines of the log could not be read.",
-        "1 record of the unknown kind 'note' was left out.",
+        "1 record of kind unknown to this version (note) was left out.",
         "Steps go back once without a resume marker;"
         " later records replace earlier ones of the same step.",
         "2 parts of the pair tables could not be read:"
