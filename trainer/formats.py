@@ -107,6 +107,16 @@ def _read_rejected_messages(record: Record) -> Row:
     return _conversational_pair(record, *_shared_start(*sides))
 
 
+def _read_preferred_output(record: Record) -> Row:
+    """Read OpenAI's form: the conversation is an object of its own in the input column."""
+    asked = record.part("input")
+    if not isinstance(asked, dict) or "messages" not in asked:
+        raise record.wrong("input", asked, 'an object with "messages"')
+    prompt = record.messages("input", asked["messages"], "user")
+    sides = (record.messages(part, record.part(part)) for part in ("preferred", "non_preferred"))
+    return _conversational_pair(record, prompt, *sides)
+
+
 def _read_alpaca_pair(record: Record) -> Row:
     """Read instruction, input, system and history, and two answers."""
     sides = [record.messages(part, record.part(part)) for part in ("chosen", "rejected")]
@@ -210,6 +220,12 @@ REJECTED_MESSAGES = Format(
     True,
     _read_rejected_messages,
 )
+PREFERRED_OUTPUT = Format(
+    "input, preferred_output and non_preferred_output",
+    ("input", "preferred", "non_preferred"),
+    True,
+    _read_preferred_output,
+)
 IMPLICIT_PAIR = Format("chosen and rejected", ("chosen", "rejected"), True, _read_implicit_pair)
 LABELLED = Format(
     "prompt, completion and label", ("prompt", "completion", "label"), False, _read_labelled
@@ -227,6 +243,7 @@ FORMATS = (
     SHAREGPT_PAIR,
     REJECTED_RESPONSE,
     REJECTED_MESSAGES,
+    PREFERRED_OUTPUT,
     IMPLICIT_PAIR,
     LABELLED,
     LABELLED_ALPACA,

@@ -30,6 +30,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "rejected": ("rejected",),
     "rejected_response": ("rejected_response",),
     "rejected_messages": ("rejected_messages",),
+    "preferred": ("preferred_output",),
+    "non_preferred": ("non_preferred_output",),
     "completion": ("completion",),
     "output": ("output",),
     "label": ("label", "kto_tag"),

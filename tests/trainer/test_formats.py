@@ -61,6 +61,8 @@ LABELLED = Conversation([ASKED], ([BLUE],), (False,))
         ({"messages": [ASKED], "chosen": [BLUE], "rejected": GREEN}, PAIR),
         ({"messages": [ASKED, BLUE], "rejected_response": "green"}, PAIR),
         ({"messages": [ASKED, BLUE], "rejected_messages": [ASKED, GREEN]}, PAIR),
+        ({"input": {"messages": [ASKED]}, "preferred_output": [BLUE],
+          "non_preferred_output": [GREEN]}, PAIR),
         ({"prompt": "Q", "completion": "blue", "label": False}, TextRow("Q", ("blue",), (False,))),
         ({"prompt": [ASKED], "completion": [BLUE], "label": False}, LABELLED),
         ({"prompt": "Q", "completion": [ASKED, BLUE], "label": False}, LABELLED),
@@ -296,6 +298,10 @@ MESSAGES = {"prompt": [ASKED], "chosen": [BLUE], "rejected": [GREEN]}
         (
             [MESSAGES | {"chosen": [{"role": "assistant", "content": [{"type": "image"}]}]}],
             r"a message's content is a list of an object, expected text; only text can be",
+        ),
+        (
+            [{"input": [ASKED], "preferred_output": [BLUE], "non_preferred_output": [GREEN]}],
+            r"'input' holds a list of an object, expected an object with \"messages\"",
         ),
         ([MESSAGES | {"tools": "{"}], r"row 1: 'tools' is not JSON"),
         (
