@@ -67,6 +67,8 @@ ARCHITECTURE: dict[str, Any] = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 4096,
     "tie_word_embeddings": True,
+    # Three times the usual spread: narrow matrices learn markedly faster from it.
+    "initializer_range": 0.06,
 }
 LONGEST_BLOCK = 512
 SHORTEST_BLOCK = 64
@@ -80,9 +82,9 @@ class WarmUp:
     the first tenth of the steps and falls to a tenth of its peak along a cosine.
     """
 
-    steps: int = 120
-    tokens_per_step: int = 2048
-    learning_rate: float = 3e-3
+    steps: int = 150
+    tokens_per_step: int = 1024
+    learning_rate: float = 2e-3
     weight_decay: float = 0.01
 
 
