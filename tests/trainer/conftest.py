@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from trainer import tiny
 from trainer.config import TrainConfig
 
-WORDS = "red green blue cat dog bird sings jumps sleeps under over behind the a tall small".split()
+WORDS = ("red", "green", "blue", "cat", "dog", "bird", "sings", "jumps", "under", "the", "tall")
 
 
 def sentence(draw: random.Random, longest: int = 9) -> str:

@@ -16,7 +16,7 @@ from trainer.logps import score, token_statistics
 from trainer.packing import Item, balance, pack
 
 sys.path.insert(0, str(Path(__file__).parent))
-from dense_oracle import dense_logps  # noqa: E402
+from dense_oracle import dense_logps
 
 SHAPE = {
     "vocab_size": 97,

@@ -44,7 +44,7 @@ def test_eight_examples_at_once_equal_one_example_eight_times(method, settings, 
             gradient_accumulation_steps=accumulation,
             output_dir=str(tmp_path / str(accumulation)),
             max_steps=3,
-            beta=0.1,  # sigmoid_norm's 5 would enlarge the rounding of a 40-nat log-prob fifty times
+            beta=0.1,  # sigmoid_norm's default of 5 would enlarge the rounding of log-probs
             learning_rate=1e-4,  # Adam turns the sign of a vanishing gradient into a full step
             **extra,
         )
