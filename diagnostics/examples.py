@@ -18,6 +18,8 @@ from diagnostics.intervals import Floats, Ints
 from diagnostics.methods import Method, method
 from diagnostics.regimes import Regime
 from diagnostics.run import Run, Source
+from diagnostics.runlog import PAIR_TABLES
+from diagnostics.schema import METRICS
 
 # Change over the whole run, chosen and rejected [nats per token].
 TRUTH: dict[Regime, tuple[float, float]] = {
@@ -239,12 +241,8 @@ def _probe_table(
             "logps/rejected": logps[:, 1].ravel(),
             "completion_tokens/chosen": np.tile(tokens[0], times),
             "completion_tokens/rejected": np.tile(tokens[1], times),
-            "entropy/chosen": np.nan,
-            "entropy/rejected": np.nan,
-            "top1_rate/chosen": np.nan,
-            "top1_rate/rejected": np.nan,
         }
-    )
+    ).reindex(columns=PAIR_TABLES["probe"].names)
 
 
 def _sample_table(steps: Ints, logps: Floats, tokens: Floats, prompts: Ints) -> pd.DataFrame:
@@ -258,7 +256,7 @@ def _sample_table(steps: Ints, logps: Floats, tokens: Floats, prompts: Ints) -> 
             "logps": logps.ravel(),
             "completion_tokens": np.tile(tokens, times),
         }
-    )
+    ).reindex(columns=PAIR_TABLES["samples"].names)
 
 
 def _rows(pairs: pd.DataFrame, facts: Method) -> pd.DataFrame:
@@ -285,7 +283,8 @@ def _rows(pairs: pd.DataFrame, facts: Method) -> pd.DataFrame:
     columns["rewards/margins"] = margins
     columns["rewards/accuracies"] = (margins > 0).astype(np.float64)
     columns["loss"] = np.logaddexp(0.0, -margins)
-    return pd.DataFrame(columns, index=values.index).groupby(level=0).mean()
+    in_order = [name for name in METRICS if name in columns]
+    return pd.DataFrame(columns, index=values.index).groupby(level=0).mean()[in_order]
 
 
 def _train_rows(pairs: pd.DataFrame, facts: Method, rng: np.random.Generator) -> pd.DataFrame:
@@ -304,4 +303,4 @@ def _train_rows(pairs: pd.DataFrame, facts: Method, rng: np.random.Generator) ->
     rows["learning_rate"] = 5e-6 * (1 - (steps.to_numpy() - 1) / len(steps))
     rows["epoch"] = 16 * steps.to_numpy() / 1000
     rows["tokens"] = 16.0 * 120 * steps.to_numpy()
-    return rows
+    return rows[[name for name in METRICS if name in rows]]

@@ -321,7 +321,7 @@ def _severity(regime: Regime, last: ShareEstimate) -> str | None:
     }
     if regime not in sizes:
         return None
-    size = abs(sizes[regime].value)
+    size = round(abs(sizes[regime].value), 3)  # as it is printed: word and number agree
     return next(word for limit, word in SEVERITY_BANDS if size < limit)
 
 

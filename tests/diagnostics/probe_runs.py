@@ -77,11 +77,13 @@ COLUMNS = [
 
 
 @st.composite
-def _frames(draw: DrawFn) -> pd.DataFrame:
+def _frames(draw: DrawFn, stepped: bool = False) -> pd.DataFrame:
     rows = draw(st.integers(0, 12))
     columns = draw(st.lists(st.sampled_from(COLUMNS), unique=True))
+    if stepped:
+        columns = [*dict.fromkeys([*columns, "step"])]
     cells = {
-        "step": st.integers(0, 40) | ABSURD,
+        "step": st.integers(0, 40) if stepped else st.integers(0, 40) | ABSURD,
         "split": st.sampled_from(["train", "held_out", "other", None]),
         "prompt": st.sampled_from(["a", "b", "", None, 3]),
     }
@@ -113,6 +115,9 @@ def _probe_like(draw: DrawFn) -> pd.DataFrame:
 
 
 @st.composite
-def any_run(draw: DrawFn) -> Run:
-    """Return a run of any shape: empty, one pair, one step, unpaired, NaN-ridden, absurd."""
-    return run_of(draw(_frames() | _probe_like()), draw(_frames()))
+def any_run(draw: DrawFn, stepped: bool = False) -> Run:
+    """Return a run of any shape: empty, one pair, one step, unpaired, NaN-ridden, absurd.
+
+    With `stepped` its rows at least know their step, as every reader promises.
+    """
+    return run_of(draw(_frames(stepped) | _probe_like()), draw(_frames(stepped)))

@@ -446,6 +446,7 @@ def test_confidence_is_said_in_words(run: Run, confidence: str) -> None:
         (-0.03, -0.3, "mild"),
         (-0.2, -0.6, "moderate"),
         (-0.5, -0.9, "severe"),
+        (-0.3 + 1e-9, -0.9, "severe"),  # printed as -0.30, where severe begins
         (-3.0, -9.0, "collapse"),
         (0.9, 0.2, "moderate"),
         (-0.2, 0.4, "moderate"),
