@@ -64,6 +64,15 @@ def spread(centre: float, size: float, pairs: int) -> np.ndarray:
     return centre + size * values / values.std(ddof=1)
 
 
+def moved(chosen: float, rejected: float, size: float = 0.01, pairs: int = 20) -> Run:
+    """Return a run whose sides end exactly there; their noise is independent."""
+    rng = np.random.default_rng(0)
+    changes = np.array(
+        [spread(chosen, size, pairs), rng.permutation(spread(rejected, size, pairs))]
+    )
+    return probe_run(changes)
+
+
 ABSURD = st.one_of(
     st.floats(),
     st.floats(-100, 0),
