@@ -135,6 +135,15 @@ def test_unpaired_sides_have_independent_variances() -> None:
     assert found.ranking_accuracy is None
 
 
+@pytest.mark.parametrize(("complete", "paired"), [(3, False), (10, True)])
+def test_data_is_paired_where_most_rows_ever_had_both_sides(complete: int, paired: bool) -> None:
+    changes = np.ones((2, 20))
+    changes[0, complete:] = nan
+    found = estimate(probe_run(changes))
+    assert found.paired is paired
+    assert found.left_out == (10 if paired else 0)
+
+
 def test_a_pair_that_lost_a_side_is_left_out_whole() -> None:
     logps = straight(np.array([[1.0, 2.0, 3.0, 90.0], [-1.0, 0.0, -2.0, -1.0]]))
     logps[-1, 1, 3] = nan
