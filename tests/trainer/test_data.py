@@ -1,4 +1,4 @@
-"""Rows → token ids, with everything that is dropped counted; and the held-out split."""
+"""Rows → token ids, with everything that is dropped counted."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
 from trainer.data import (
-    Example,
-    PreferenceData,
     documents,
     load_examples,
     raw_texts,
-    split_examples,
 )
 from trainer.errors import DataError
 from trainer.tiny import CHAT_TEMPLATE, train_tokenizer
@@ -84,6 +80,21 @@ def test_a_conversation_goes_through_the_chat_template(
     )
 
 
+def test_only_text_gets_the_special_tokens_that_the_tokenizer_adds(
+    root: Path, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+    )
+
+    text = load_examples(write(tmp_path, pair(), pair(prompt="")), tokenizer, 64)
+    conversations = load_examples(str(root / "tests/data/pairs/kto.json"), tokenizer, 64)
+
+    assert tokenizer.decode(text.examples[0].prompt_ids) == "<|endoftext|>The sky is"
+    assert text.examples[1].prompt_ids == [0]
+    assert tokenizer.decode(conversations.examples[0].prompt_ids).startswith("<|im_start|>user")
+
+
 def test_tools_reach_the_template(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     tokenizer.chat_template = "{{ tools[0]['name'] if tools else '' }}" + CHAT_TEMPLATE
     row = {"prompt": [said("user", "Q")], "chosen": "A", "rejected": "B"}
@@ -128,7 +139,10 @@ def test_a_sequence_is_cut_at_its_end(tmp_path: Path, tokenizer: PreTrainedToken
     assert cut.completions[0] == whole.completions[0]
     assert cut.completions[1] == whole.completions[1][: len(whole.completions[0])]
     assert data.identity["truncated"] == 1
-    assert load_examples(path, tokenizer, 64).identity["truncated"] == 0
+    longest = len(whole.prompt_ids) + len(whole.completions[1])
+    just_enough = load_examples(path, tokenizer, longest)
+    assert just_enough.examples == (whole,)
+    assert just_enough.identity["truncated"] == 0
 
 
 def test_what_cannot_be_trained_on_is_dropped_and_counted_by_reason(
@@ -336,60 +350,3 @@ def test_demonstrations_are_loaded_where_they_are_asked_for(
     assert example.labels == (True,)
     with pytest.raises(DataError, match="'label' missing"):
         load_examples(path, tokenizer, 64)
-
-
-# The held-out split
-
-
-def preference_data(prompts: list[int]) -> PreferenceData:
-    examples = tuple(
-        Example([prompt], ((1,), (2,)), (True, False), index, f"prompt {prompt}", ("a", "b"))
-        for index, prompt in enumerate(prompts)
-    )
-    return PreferenceData(examples, True, {"source": "data"}, None)
-
-
-@given(
-    prompts=st.lists(st.integers(0, 8), min_size=2, max_size=30),
-    held_out=st.integers(1, 8) | st.floats(0.05, 0.5),
-    seed=st.integers(0, 3),
-)
-def test_a_split_shares_no_prompt_loses_nothing_and_repeats_itself(
-    prompts: list[int], held_out: float, seed: int
-) -> None:
-    data = preference_data(prompts)
-    try:
-        train, held = split_examples(data, held_out, seed)
-    except DataError:
-        return
-
-    assert not {e.prompt_text for e in train.examples} & {e.prompt_text for e in held.examples}
-    merged = sorted((*train.examples, *held.examples), key=lambda e: e.index)
-    assert tuple(merged) == data.examples
-    assert [e.index for e in held.examples] == sorted(e.index for e in held.examples)
-    assert split_examples(data, held_out, seed) == (train, held)
-
-
-def test_a_split_has_the_size_that_was_asked_for_and_follows_the_seed() -> None:
-    data = preference_data(list(range(300)))
-
-    held = [{e.index for e in split_examples(data, 0.1, seed)[1].examples} for seed in (0, 1)]
-
-    assert [len(indices) for indices in held] == [30, 30]
-    assert held[0] != held[1]
-    assert len(split_examples(data, 7, 0)[1].examples) == 7
-    assert len(split_examples(preference_data([1, 2, 3]), 0.1, 0)[1].examples) == 1
-
-
-def test_no_held_out_part_is_given_where_none_is_wanted() -> None:
-    data = preference_data([1, 2])
-
-    assert split_examples(data, 0.0, 0) == (data, PreferenceData((), True, data.identity, None))
-
-
-@pytest.mark.parametrize(("prompts", "held_out"), [([1, 1, 1], 0.4), ([1, 2], 2)])
-def test_a_split_that_would_leave_a_side_empty_is_refused(
-    prompts: list[int], held_out: float
-) -> None:
-    with pytest.raises(DataError, match=r"data: . examples of . prompts cannot be split with held"):
-        split_examples(preference_data(prompts), held_out, 0)
