@@ -11,7 +11,7 @@ S: above 1 both rise, within (0, 1) ideal, below 0 both fall.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from math import inf, isfinite
 from typing import TYPE_CHECKING
 
@@ -353,6 +353,11 @@ def _caveats(last: ShareEstimate, rules: Rules) -> Iterator[str]:
         )
     if last.left_out and last.n_pairs:
         yield f"{_count(last.left_out, 'probe pair')} left out: a log-probability is not finite"
+    if last.n_pairs and not any(any(astuple(interval)) for interval in _intervals(last)):
+        yield (
+            "every probe log-probability is exactly what it was at the start: the weights that "
+            "were scored have not changed"
+        )
     tide = last.tide_corrected_chosen
     if tide is not None and _direction(last.delta_chosen, rules.floor) < 0:
         verb = "falls more than" if tide.high < 0 else "is not seen to fall more than"

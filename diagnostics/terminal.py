@@ -85,7 +85,7 @@ def _scale(low: float, high: float) -> tuple[int, float]:
         for row in range(CHART_ROWS)
         if (row or high <= 0) and (row < last or low >= 0)
     ]
-    unit, zero = min(fits)
+    unit, zero = min(fits, key=lambda fit: (fit[0], abs(fit[1] - last / 2)))
     return zero, max(unit, SMALLEST_ROW)
 
 

@@ -386,6 +386,16 @@ def test_pairs_left_out_and_a_late_first_evaluation_are_noted() -> None:
     )
 
 
+def test_weights_that_never_changed_are_noted() -> None:
+    verdict = name_regime(probe_run([[0.0] * 9, [0.0] * 9]))
+    assert verdict.regime is Regime.FLAT
+    assert verdict.caveats == (
+        "every probe log-probability is exactly what it was at the start: the weights that were "
+        "scored have not changed",
+    )
+    assert name_regime(example(Regime.FLAT)).caveats == ()
+
+
 @pytest.mark.parametrize(
     ("drift", "words"), [(0.05, "chosen falls more than"), (0.5, "is not seen to fall more than")]
 )

@@ -84,6 +84,11 @@ def test_a_chart_of_nothing_but_rounding_is_a_flat_line() -> None:
     assert not rows_of("●", body)
 
 
+def test_a_chart_of_nothing_has_its_line_in_the_middle() -> None:
+    body = terminal.chart(trajectory(probe_run(np.zeros((2, 9)))))[2:-2]
+    assert rows_of("◉", body) == [terminal.CHART_ROWS // 2]
+
+
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_a_chart_of_one_direction_keeps_zero_at_its_edge(sign: float) -> None:
     run = probe_run(sign * np.array([[0.3] * 9, [0.6] * 9]))
