@@ -4,8 +4,11 @@ import streamlit as st
 
 st.navigation(
     [
-        st.Page("pages/overview.py", title="Overview", default=True),
-        st.Page("pages/run.py", title="Run"),
+        # The default page is served at / only, whatever its path; the hidden one makes a link to
+        # /overview open it too.
+        st.Page("pages/overview.py", title="All runs", url_path="all", default=True),
+        st.Page("pages/overview.py", title="All runs", url_path="overview", visibility="hidden"),
+        st.Page("pages/run.py", title="One run"),
     ],
     position="hidden",
 ).run()

@@ -88,7 +88,7 @@ def overview() -> None:
 
 
 st.set_page_config(page_title="Seesaw: all runs", layout="wide")
-navigation()
+navigation("overview")
 st.title("All runs on one plane")
 st.caption(
     "A growing margin does not tell whether the chosen side rises or only the rejected one falls. "

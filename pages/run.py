@@ -127,10 +127,10 @@ def body(entry: runs.Entry) -> None:
 
 
 st.set_page_config(page_title="Seesaw: run", layout="wide")
-navigation()
+arrived = navigation("run")
 found = runs.entries()
 if found:
-    picked = runs.pick_run(found)
+    picked = runs.pick_run(found, arrived=arrived)
     # A finished log does not change: only a growing one is looked at again and again.
     live = runs.LIVE_SECONDS if runs.reading(picked).status == "running" else None
     st.fragment(body, run_every=live)(picked)

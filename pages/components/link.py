@@ -14,14 +14,18 @@ from pages.components.text import literal
 
 OVERVIEW = "pages/overview.py"
 RUN = "pages/run.py"
+PLACE = "page that is open"
 
 
-def navigation() -> None:
-    """Show the name of the house and the links to its pages."""
+def navigation(here: str) -> bool:
+    """Show the name of the house and the links to its pages; say whether `here` was just opened."""
+    arrived = st.session_state.get(PLACE) != here
+    st.session_state[PLACE] = here
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pages"):
         st.markdown("**Seesaw**", width="content")
         _link(OVERVIEW, "All runs")
         _link(RUN, "One run")
+    return arrived
 
 
 def to_run(reading: Reading, mark: str) -> None:

@@ -107,7 +107,7 @@ def entries() -> list[Entry]:
         home = root.resolve()
         for path in find_runs(root):
             place = path.resolve()
-            if not place.is_relative_to(home):
+            if not place.is_relative_to(home) or place in found.values():
                 continue
             key = "/".join((home.name, *place.relative_to(home).parts))
             while key in found and found[key] != place:
@@ -130,13 +130,28 @@ def reading(entry: Entry) -> Reading:
     return fresh
 
 
-def pick_run(found: Sequence[Entry]) -> Entry:
-    """Show the picker of one run, tied to `?run=` in the URL, and return the picked run."""
+def pick_run(found: Sequence[Entry], *, arrived: bool) -> Entry:
+    """Show the picker of one run, tied to `?run=` in the URL; the newest run when none is picked.
+
+    `arrived` says that the page was just opened: then a run named in the URL is what the link
+    asked for, and the browser's memory of an earlier visit, which it sends along, must not win.
+    """
     by_key = {entry.key: entry for entry in found}
+    named = st.query_params.get("run")
+    if arrived and named in by_key:
+        st.session_state["run"] = named
+    newest = max(found, key=lambda entry: entry.changed)
     picked = st.selectbox(
-        "Run", list(by_key), key="run", bind="query-params", label_visibility="collapsed"
+        "Run",
+        list(by_key),
+        # No option is the default: whatever is picked stands in the URL, the first run too.
+        index=None,
+        key="run",
+        bind="query-params",
+        placeholder=f"{newest.key} (the newest)",
+        label_visibility="collapsed",
     )
-    return by_key.get(picked or "", found[0])
+    return by_key.get(picked or "", newest)
 
 
 def pick_runs(found: Sequence[Entry]) -> list[Entry]:

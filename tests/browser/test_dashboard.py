@@ -1,0 +1,201 @@
+"""The dashboard as a person meets it: fresh server, real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diagnostics.runlog import RunLog
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PLOT = '[data-testid="stPlotlyChart"] svg.main-svg'
+EXCEPTION = '[data-testid="stException"]'
+DONE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
+SENTENCE = "Both fall since step 10: chosen −0.30 and rejected −0.80 nats/token"
+
+Fresh = Callable[[Path], str]
+Tab = Callable[..., Any]
+
+
+def settle(page: Any) -> None:
+    """Wait until the page's title stands and its script has ended."""
+    page.wait_for_selector("h1")
+    page.wait_for_selector(DONE)
+
+
+def clean(page: Any) -> bool:
+    return page.locator(EXCEPTION).count() == 0 and page.problems == []
+
+
+def widths(page: Any) -> tuple[int, int]:
+    """Return how wide the content is and how wide the window."""
+    return (
+        page.evaluate("document.scrollingElement.scrollWidth"),
+        page.evaluate("window.innerWidth"),
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_first_deep_link_to_a_run_opens_on_its_verdict(
+    scheme: str, width: int, fresh: Fresh, recorded: Path, tab: Tab
+) -> None:
+    page = tab(scheme, width)
+    page.goto(f"{fresh(recorded)}/run?run=runs%2Fboth_fall")
+    page.get_by_text(SENTENCE).wait_for()
+    page.wait_for_selector(PLOT)
+    settle(page)
+    assert page.locator("h1").inner_text() == "both_fall-0"
+    assert page.locator(PLOT).count() >= 6
+    assert clean(page)
+    content, window = widths(page)
+    assert content <= window
+
+
+def test_a_link_to_the_overview_opens_it_when_the_whole_app_has_run_before(
+    dashboard: str, tab: Tab
+) -> None:
+    page = tab()
+    page.goto(dashboard)
+    settle(page)
+    page.goto(f"{dashboard}/overview")
+    page.wait_for_selector(PLOT)
+    assert page.get_by_role("dialog").count() == 0
+    assert clean(page)
+
+
+def test_a_first_deep_link_to_the_overview_draws_the_plane(
+    fresh: Fresh, recorded: Path, tab: Tab
+) -> None:
+    page = tab()
+    page.goto(f"{fresh(recorded)}/overview")
+    page.wait_for_selector(PLOT)
+    settle(page)
+    assert page.locator("h1").inner_text() == "All runs on one plane"
+    assert page.get_by_text(SENTENCE).count() == 1
+    assert clean(page)
+
+
+def test_after_a_first_deep_link_the_way_to_the_other_page_is_open(
+    fresh: Fresh, recorded: Path, tab: Tab
+) -> None:
+    page = tab()
+    page.goto(f"{fresh(recorded)}/run?run=runs%2Fideal")
+    settle(page)
+    page.get_by_role("link", name="All runs").click()
+    page.get_by_role("heading", name="All runs on one plane").wait_for()
+    page.get_by_role("link", name="both_fall-0").click()
+    page.get_by_role("heading", name="both_fall-0").wait_for()
+    page.wait_for_url(lambda url: "both_fall" in url)
+    assert clean(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_overview_fits_the_window_and_draws(
+    scheme: str, width: int, dashboard: str, tab: Tab
+) -> None:
+    page = tab(scheme, width)
+    page.goto(dashboard)
+    page.wait_for_selector(PLOT)
+    settle(page)
+    assert clean(page)
+    content, window = widths(page)
+    assert content <= window
+    background = page.evaluate(
+        "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
+    )
+    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 22, 28)"}[scheme]
+
+
+def test_picking_a_run_changes_the_url_and_the_page(dashboard: str, tab: Tab) -> None:
+    page = tab()
+    page.goto(f"{dashboard}/run?run=runs%2Fboth_rise")
+    page.get_by_role("heading", name="both_rise-0").wait_for()
+    page.locator('[data-testid="stSelectbox"] input').click()
+    page.get_by_role("option", name="runs/ideal").click()
+    page.get_by_role("heading", name="ideal-0").wait_for()
+    page.wait_for_url(lambda url: "ideal" in url)
+    assert clean(page)
+
+
+def test_picking_runs_on_the_overview_changes_the_url_and_survives_a_reload(
+    dashboard: str, tab: Tab
+) -> None:
+    page = tab()
+    page.goto(dashboard)
+    page.wait_for_selector(PLOT)
+    page.locator('[data-testid="stMultiSelect"] input').click()
+    page.get_by_role("option", name="runs/both_rise").click()
+    page.wait_for_url(lambda url: "runs=" in url)
+    page.get_by_role("link", name="ideal-0").wait_for(state="detached")
+    page.reload()
+    page.get_by_role("link", name="both_rise-0").wait_for()
+    assert page.get_by_role("link", name="ideal-0").count() == 0
+    assert clean(page)
+
+
+def test_dragging_across_the_main_chart_shows_those_steps_in_every_chart(
+    dashboard: str, tab: Tab
+) -> None:
+    page = tab()
+    page.goto(f"{dashboard}/run?run=runs%2Fideal")
+    page.wait_for_selector(PLOT)
+    settle(page)
+    area = page.locator(".st-key-curves .nsewdrag").first
+    area.scroll_into_view_if_needed()
+    box = area.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.25 * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.5 * box["width"], y, steps=8)
+    page.mouse.up()
+    page.get_by_role("button", name="Whole run").wait_for()
+    assert page.get_by_text(re.compile(r"^Steps \d+ to \d+\.$")).count() == 1
+    page.get_by_role("button", name="Whole run").click()
+    page.get_by_role("button", name="Whole run").wait_for(state="detached")
+    assert clean(page)
+
+
+def test_a_training_shows_its_progress_without_a_reload(
+    fresh: Fresh, tmp_path: Path, tab: Tab
+) -> None:
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    address = fresh(runs)
+    page = tab()
+    page.goto(address)
+    page.get_by_text("No runs yet").wait_for()
+    with RunLog.create(runs / "live", {"name": "live", "method": "dpo"}) as log:
+        log.write("train", 7, {"loss": 0.7})
+        log.flush()
+        page.get_by_text("live at step 7").wait_for()
+        log.write("train", 8, {"loss": 0.6})
+        log.flush()
+        page.get_by_text("live at step 8").wait_for()
+        log.write("end", 8, {"status": "completed"})
+    page.get_by_text("Training now").wait_for(state="detached")
+    assert clean(page)
+
+
+def test_a_page_from_another_host_is_refused(dashboard: str) -> None:
+    from http.client import HTTPConnection
+
+    connection = HTTPConnection(dashboard.removeprefix("http://"))
+    headers = {
+        "Host": "evil.example",
+        "Origin": "http://evil.example",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    connection.request("GET", "/_stcore/stream", headers=headers)
+    status = connection.getresponse().status
+    connection.close()
+    assert status == 403

@@ -1,0 +1,91 @@
+"""The store of readings: roots, keys, and what makes a log be read again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from diagnostics.examples import example
+from diagnostics.readers.native import write
+from diagnostics.runlog import RunLog
+from pages.components import runs
+
+
+def test_without_the_variable_the_roots_are_our_own_folders(
+    monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    monkeypatch.delenv("SEESAW_RUNS", raising=False)
+    assert runs.roots() == [root / "runs", root / "examples"]
+
+
+def test_the_variable_names_several_roots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEESAW_RUNS", os.pathsep.join(["/a", " ", "/b"]))
+    assert runs.roots() == [Path("/a"), Path("/b")]
+
+
+def test_a_key_is_the_root_and_the_path_below_it(folder: Path) -> None:
+    write(example("ideal"), folder / "sweep" / "one")
+    [entry] = runs.entries()
+    assert entry.key == "runs/sweep/one"
+    assert entry.path == folder / "sweep" / "one"
+
+
+def test_two_roots_of_one_name_keep_their_runs_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for side in ("left", "right"):
+        write(example("ideal"), tmp_path / side / "runs" / "dpo")
+    both = [str(tmp_path / side / "runs") for side in ("left", "right")]
+    monkeypatch.setenv("SEESAW_RUNS", os.pathsep.join(both))
+    found = runs.entries()
+    assert len({entry.key for entry in found}) == 2
+    assert len({entry.path for entry in found}) == 2
+
+
+def test_a_root_inside_another_lists_its_runs_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(example("ideal"), folder / "sweep" / "one")
+    monkeypatch.setenv("SEESAW_RUNS", os.pathsep.join([str(folder), str(folder / "sweep")]))
+    assert len(runs.entries()) == 1
+
+
+def test_a_link_that_leads_out_of_the_root_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    write(example("ideal"), tmp_path / "elsewhere" / "secret")
+    (folder / "link").symlink_to(tmp_path / "elsewhere" / "secret")
+    assert runs.entries() == []
+
+
+def test_a_log_is_read_once_until_it_changes(folder: Path) -> None:
+    with RunLog.create(folder / "live", {"name": "live", "method": "dpo"}) as log:
+        log.write("train", 1, {"loss": 0.7})
+        log.flush()
+        [entry] = runs.entries()
+        first = runs.reading(entry)
+        assert runs.reading(entry) is first
+        log.write("train", 2, {"loss": 0.6})
+        log.flush()
+        second = runs.reading(entry)
+    assert second is not first
+    assert second.run is not None
+    assert second.run.last_step == 2
+
+
+def test_a_run_that_vanishes_is_a_problem_and_not_an_exception(folder: Path) -> None:
+    write(example("ideal"), folder / "gone")
+    [entry] = runs.entries()
+    for path in sorted((folder / "gone").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (folder / "gone").rmdir()
+    assert "does not exist" in runs.reading(entry).problem
+
+
+def test_the_track_is_that_of_the_split_the_verdict_speaks_of(folder: Path) -> None:
+    write(example("both_fall"), folder / "fall")
+    [entry] = runs.entries()
+    reading = runs.reading(entry)
+    assert reading.verdict is not None
+    assert {point.split for point in reading.track} == {reading.verdict.estimate.split}
+    assert set(reading.tracks) == {"train", "held_out"}
