@@ -263,7 +263,7 @@ def one_line(error: BaseException) -> str:
 
     Examples
     --------
-    >>> one_line(ValueError("first\\n  second"))
+    >>> one_line(ValueError("first\n  second"))
     'first second'
     """
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,10 +1,12 @@
-"""Folders that the system does not let us read."""
+"""Folders that the system does not let us read, and processes of their own."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -40,3 +42,14 @@ def as_somebody_else() -> Callable[[], AbstractContextManager[None]]:
             os.seteuid(0)
 
     return as_somebody_else
+
+
+@pytest.fixture
+def start_python(root: Path) -> Callable[..., subprocess.Popen[str]]:
+    """`start_python(code, *arguments)` runs code in a process of its own, in the repository."""
+
+    def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
+
+    return start_python
