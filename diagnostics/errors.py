@@ -1,4 +1,4 @@
-"""Errors a user can act on, each one sentence: where, what was found, what was expected, what to do.
+"""Errors a user can act on, each one sentence: where, what was found and expected, what to do next.
 
 ::
 
