@@ -173,6 +173,16 @@ def test_what_cannot_be_trained_on_is_dropped_and_counted_by_reason(
     }
 
 
+def test_a_completion_that_the_template_leaves_out_is_empty(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    row = {"prompt": [said("user", "Q")], "chosen": "A", "rejected": "B"}
+
+    with pytest.raises(DataError, match="of the 1 rows can be trained on: 1 have an empty compl"):
+        load_examples(write(tmp_path, row), tokenizer, 64)
+
+
 def test_a_prompt_that_leaves_one_token_is_kept(
     tmp_path: Path, tokenizer: PreTrainedTokenizerFast
 ) -> None:

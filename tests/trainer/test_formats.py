@@ -176,20 +176,34 @@ def test_completions_without_labels_are_read_only_where_they_are_asked_for(
         read(raw)
 
 
-@given(st.text("ab ", min_size=1, max_size=6), st.text("ab ", min_size=1, max_size=6))
-def test_an_implicit_prompt_is_the_longest_shared_start_without_its_last_blank(
-    chosen: str, rejected: str
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "prompt"),
+    [
+        ("Q: a", "Q: b", "Q:"),  # a blank before the first difference belongs to the completions
+        ("Q:  a", "Q:  b", "Q: "),
+        ("Q:", "Q: b", "Q"),  # no side is left empty
+        ("Q", "Q", ""),
+        ("a ", "b ", ""),
+        ("", "b", ""),
+    ],
+)
+def test_an_implicit_prompt_is_the_longest_shared_start(
+    chosen: str, rejected: str, prompt: str
 ) -> None:
-    (row,) = read({"chosen": chosen, "rejected": rejected})
+    n = len(prompt)
 
-    assert isinstance(row, TextRow)
-    assert [row.prompt + side for side in row.completions] == [chosen, rejected]
-    first, second = row.completions
-    assert first
-    assert second
-    if first[0] == second[0]:
-        # Either a blank before the first difference, or the last character of the shorter text.
-        assert 1 in (len(first), len(second)) or (first[0] == " " and first[1] != second[1])
+    assert read({"chosen": chosen, "rejected": rejected}) == [
+        TextRow(prompt, (chosen[n:], rejected[n:]), (True, False))
+    ]
+
+
+@given(st.text("ab", max_size=40), st.text("ab", max_size=3), st.text("ab", max_size=3))
+def test_an_implicit_prompt_ends_where_a_walk_over_the_characters_ends(
+    start: str, chosen: str, rejected: str
+) -> None:
+    chosen, rejected = start + "a" + chosen, start + "b" + rejected
+
+    assert read({"chosen": chosen, "rejected": rejected})[0].prompt == start
 
 
 # Descriptions

@@ -33,6 +33,8 @@ def test_a_split_shares_no_prompt_loses_nothing_and_repeats_itself(
         return
 
     assert not {e.prompt_text for e in train.examples} & {e.prompt_text for e in held.examples}
+    wanted = held_out if isinstance(held_out, int) else max(1, round(held_out * len(prompts)))
+    assert 1 <= len(held.examples) <= wanted
     merged = sorted((*train.examples, *held.examples), key=lambda e: e.index)
     assert tuple(merged) == data.examples
     assert [e.index for e in held.examples] == sorted(e.index for e in held.examples)

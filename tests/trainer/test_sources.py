@@ -61,7 +61,8 @@ def test_where_names_tell_splits_apart_only_the_wanted_one_is_read(
 
 
 def test_a_split_is_a_whole_word_of_the_name(tmp_path: Path) -> None:
-    write(tmp_path / "constrained.jsonl", {"of": "other"})
+    for other in ("constrained", "pretrain", "trainee"):
+        write(tmp_path / f"{other}.jsonl", {"of": "other"})
     write(tmp_path / "train.jsonl", {"of": "train"})
 
     assert [row["of"] for row in read_source(str(tmp_path)).rows] == ["train"]
@@ -80,6 +81,10 @@ def test_a_data_set_saved_by_datasets_is_read(tmp_path: Path) -> None:
     splits = {"train": Dataset.from_list([ROW, ROW]), "test": Dataset.from_list([ROW])}
     DatasetDict(splits).save_to_disk(tmp_path / "both")
     splits["train"].save_to_disk(tmp_path / "one")
+    # What `map` leaves beside the data.
+    (tmp_path / "one" / "cache-1234.arrow").write_bytes(
+        (tmp_path / "one" / "data-00000-of-00001.arrow").read_bytes()
+    )
 
     assert read_source(str(tmp_path / "both")).rows == [ROW, ROW]
     assert read_source(str(tmp_path / "both"), split="test").rows == [ROW]
