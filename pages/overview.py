@@ -23,7 +23,10 @@ def summary(readings: Sequence[runs.Reading]) -> str:
     regimes = Counter(
         style.regime_label(reading.verdict.regime) for reading in readings if reading.verdict
     )
-    counts = " · ".join(f"{label} {number}" for label, number in regimes.most_common())
+    # A regime and its number stay on one line.
+    counts = " · ".join(
+        f"{label} {number}".replace(" ", "\u00a0") for label, number in regimes.most_common()
+    )
     live = [r.run for r in readings if r.run and r.status == "running"]
     now = ", ".join(f"{literal(run.name)} at step {run.last_step or 0:,}" for run in live[:3])
     more = f" and {len(live) - 3} more" if len(live) > 3 else ""

@@ -6,10 +6,9 @@ import streamlit as st
 
 from diagnostics.figures import style
 from diagnostics.figures.change import change, share
-from diagnostics.figures.curves import FAMILIES, Band, curves, families
+from diagnostics.figures.curves import FAMILIES, Band, curves, families, reading_aid
 from diagnostics.figures.plane import Track, plane
 from diagnostics.figures.small import charts, not_finite, small
-from diagnostics.phases import regime_path
 from diagnostics.run import Run
 from diagnostics.schema import metric
 from pages.components import details, figure, runs, states, verdict, window
@@ -56,9 +55,13 @@ def sides(reading: runs.Reading, run: Run) -> None:
             )
             or known[0]
         )
-    bands = [Band(first, last, style.regime_label(name)) for first, last, name in regime_path(run)]
-    drawing = curves(run, picked, bands, window.steps(reading.entry.key))
-    window.chart(drawing, reading.entry.key, f"{titles[picked]} of chosen and rejected by step")
+    bands = [
+        Band(first, last, style.regime_label(regime)) for first, last, regime in reading.phases
+    ]
+    steps = window.steps(reading.entry.key)
+    drawing = curves(run, picked, bands, steps)
+    alt = f"{titles[picked]} of chosen and rejected by step"
+    window.chart(drawing, reading.entry.key, alt, reading_aid(run, picked, steps))
 
 
 def movement(reading: runs.Reading) -> None:

@@ -10,13 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from diagnostics.errors import MissingMetric
 from diagnostics.figures import style
-from diagnostics.figures.thinning import finite, smooth, thin
+from diagnostics.figures.lines import (
+    Look,
+    Steps,
+    cut,
+    draw,
+    draw_held_out,
+    extent,
+    has_numbers,
+    side_of,
+    smoothing_window,
+)
 from diagnostics.run import Run
 from diagnostics.schema import metric
 
@@ -27,11 +35,7 @@ FAMILIES = {
 }
 """What the two sides can be shown as; the columns of one family share one unit."""
 
-WINDOWS = 20
-"""The running mean covers one in so many of the logged points …"""
-
-SHORTEST_SMOOTHED = 40
-"""… and none when fewer are there: then the line is the log itself."""
+SYMBOLS = {"chosen": "circle-open", "rejected": "square-open", "margin": "diamond-open"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def curves(
     run: Run,
     family: str = "rewards",
     bands: Sequence[Band] = (),
-    steps: tuple[float, float] | None = None,
+    steps: Steps | None = None,
     height: int = 380,
 ) -> go.Figure:
     """Return the curves of the two sides, and of the margin where the log has it.
@@ -65,7 +69,7 @@ def curves(
         Phases to shade, in order.
     steps
         First and last step shown; the whole run when None. Thinned after the cut, so a short
-        window shows every logged value.
+        stretch shows every logged value.
 
     Raises
     ------
@@ -80,128 +84,52 @@ def curves(
         )
     entry = metric(names[0])
     quantity = entry.label.partition(",")[0]
-    drawing = style.figure(
-        height,
-        style.step_axis(),
-        style.axis(f"{quantity} [{entry.unit}]"),
-    )
+    drawing = style.figure(height, style.step_axis(), style.axis(f"{quantity} [{entry.unit}]"))
     first, last = extent(run, steps)
     style.whole_steps(drawing, first, last)
     _shade(drawing, bands, (first, last))
     for name in names:
         if name in run.train:
-            _line(drawing, cut(run.train[name], steps), side_of(name))
+            draw(drawing, run.train[name], steps, _look(name))
     for name in names:
         if name in run.evals:
-            _marks(drawing, cut(run.evals[name], steps), side_of(name))
+            draw_held_out(drawing, run.evals[name], steps, _look(name))
     if steps:
         drawing.update_xaxes(range=list(steps))
     drawing.update_layout(showlegend=True, hovermode="x unified")
     return drawing
 
 
-def side_of(name: str) -> str:
-    """Return which side a column tells about: "chosen", "rejected", or "margin"."""
-    side = name.rpartition("/")[2]
-    return side if side in style.SIDE_COLOUR else "margin"
-
-
-def smoothing_window(points: int) -> int:
-    """Return the number of logged points in the running mean; 1 means none is taken."""
-    return 1 if points < SHORTEST_SMOOTHED else max(3, points // WINDOWS) | 1
+def reading_aid(run: Run, family: str, steps: Steps | None = None) -> str:
+    """Return in words what the lines and marks of `curves` are, the smoothing among them."""
+    names = _present(run, FAMILIES[family])
+    points = max(
+        (len(cut(run.train[name], steps)) for name in names if name in run.train), default=0
+    )
+    window = smoothing_window(points)
+    line = (
+        f"Lines are means over {window} logged steps, every step faint behind them"
+        if window > 1
+        else "Lines are the values as logged"
+    )
+    held = any(has_numbers(run.evals, name) for name in names)
+    return line + ("; open marks are held-out pairs." if held else ".")
 
 
 def _present(run: Run, names: Sequence[str]) -> list[str]:
     """Return the columns that hold a finite number in the training or held-out rows."""
-    return [
-        name
-        for name in names
-        if any(
-            name in frame and bool(np.isfinite(finite(frame[name])).any())
-            for frame in (run.train, run.evals)
-        )
-    ]
+    frames = (run.train, run.evals)
+    return [name for name in names if any(has_numbers(frame, name) for frame in frames)]
 
 
-def cut(series: pd.Series, steps: tuple[float, float] | None) -> pd.Series:
-    """Return the part of a series between the first and the last step, both included."""
-    if steps is None:
-        return series
-    return series[(series.index >= steps[0]) & (series.index <= steps[1])]
+def _look(name: str) -> Look:
+    side = side_of(name) or "margin"
+    return Look(side, style.SIDE_COLOUR[side], style.SIDE_DASH[side], SYMBOLS[side])
 
 
-def extent(run: Run, steps: tuple[float, float] | None) -> tuple[float, float]:
-    """Return the first and last step in view."""
-    if steps is not None:
-        return steps
-    ends = [
-        float(step)
-        for frame in (run.train, run.evals)
-        if len(frame)
-        for step in (frame.index.min(), frame.index.max())
-    ]
-    return (min(ends), max(ends)) if ends else (0.0, 1.0)
-
-
-def _line(drawing: go.Figure, series: pd.Series, side: str) -> None:
-    """Draw the logged values faint and their running mean on top."""
-    colour, dash = style.SIDE_COLOUR[side], style.SIDE_DASH[side]
-    window = smoothing_window(len(series))
-    x, mean = thin(series.index, smooth(series, window))
-    if window > 1:
-        raw_x, raw = thin(series.index, series)
-        drawing.add_scatter(
-            x=raw_x,
-            y=raw,
-            mode="lines",
-            line={"color": style.translucent(colour, 0.22), "width": 1},
-            hoverinfo="skip",
-            showlegend=False,
-            legendgroup=side,
-            name=f"{side}, every step",
-        )
-    drawing.add_scatter(
-        x=x,
-        y=mean,
-        # A lone point has no line to be seen by.
-        mode="lines+markers" if len(series) < SHORTEST_SMOOTHED else "lines",
-        marker={"size": 5, "color": colour},
-        line={"color": colour, "width": 2.2, "dash": dash},
-        legendgroup=side,
-        name=side,
-        hovertemplate="%{y:.3~g}",
-    )
-
-
-def _marks(drawing: go.Figure, series: pd.Series, side: str) -> None:
-    """Draw held-out values as open marks."""
-    series = series.dropna()
-    if series.empty:
-        return
-    x, y = thin(series.index, series, 200)
-    drawing.add_scatter(
-        x=x,
-        y=y,
-        mode="markers",
-        marker={
-            "size": 8,
-            "symbol": "circle-open"
-            if side == "chosen"
-            else "square-open"
-            if side == "rejected"
-            else "diamond-open",
-            "color": style.SIDE_COLOUR[side],
-            "line": {"width": 1.8},
-        },
-        legendgroup=f"held-out {side}",
-        name=f"{side}, held-out",
-        hovertemplate="%{y:.3~g}",
-    )
-
-
-def _shade(drawing: go.Figure, bands: Sequence[Band], extent: tuple[float, float]) -> None:
+def _shade(drawing: go.Figure, bands: Sequence[Band], view: Steps) -> None:
     """Shade every other phase and write each one's name at its top, where it has the room."""
-    low, high = extent
+    low, high = view
     for number, band in enumerate(bands):
         first, last = max(band.first, low), min(band.last, high)
         if last <= first:

@@ -10,8 +10,16 @@ import plotly.graph_objects as go
 
 from diagnostics.errors import MissingMetric
 from diagnostics.figures import style
-from diagnostics.figures.curves import cut, extent, side_of, smoothing_window
-from diagnostics.figures.thinning import finite, smooth, thin
+from diagnostics.figures.lines import (
+    Look,
+    Steps,
+    draw,
+    draw_held_out,
+    extent,
+    has_numbers,
+    side_of,
+)
+from diagnostics.figures.thinning import finite
 from diagnostics.run import Run
 from diagnostics.schema import METRICS, metric
 
@@ -65,10 +73,10 @@ def charts(run: Run) -> list[Chart]:
 def small(
     run: Run,
     names: Sequence[str],
-    steps: tuple[float, float] | None = None,
+    steps: Steps | None = None,
     height: int = 235,
 ) -> go.Figure:
-    """Return a small chart of one or a few columns of the training log.
+    """Return a small chart of one or a few columns; held-out values are open marks.
 
     Raises
     ------
@@ -85,7 +93,7 @@ def small(
         raise MissingMetric(f"run {run.name!r} logs none of {', '.join(names)}")
     ticks: dict[str, object] = {"nticks": 5}
     if LOG_SCALED & set(known) and _spans_decades(run, known):
-        ticks = log_ticks(np.concatenate([finite(run.train[name].dropna()) for name in known]))
+        ticks = log_ticks(_numbers(run, known))
     drawing = style.figure(
         height,
         style.step_axis(nticks=5),
@@ -93,7 +101,10 @@ def small(
     )
     style.whole_steps(drawing, *extent(run, steps))
     for number, name in enumerate(known):
-        _line(drawing, run, name, number, steps)
+        if name in run.train:
+            draw(drawing, run.train[name], steps, _look(name, number))
+        if name in run.evals:
+            draw_held_out(drawing, run.evals[name], steps, _look(name, number))
     if steps:
         drawing.update_xaxes(range=list(steps))
     drawing.update_layout(
@@ -139,53 +150,28 @@ def log_ticks(values: np.ndarray) -> dict[str, object]:
 
 
 def _known(run: Run, name: str) -> bool:
-    return name in run.train and bool(np.isfinite(finite(run.train[name])).any())
+    return has_numbers(run.train, name) or has_numbers(run.evals, name)
+
+
+def _numbers(run: Run, names: Sequence[str]) -> np.ndarray:
+    """Return every finite number of the columns, as drawn."""
+    frames = (run.train, run.evals)
+    values = [finite(frame[name]) for frame in frames for name in names if name in frame]
+    found = np.concatenate(values)
+    return found[np.isfinite(found)]
 
 
 def _spans_decades(run: Run, names: Sequence[str]) -> bool:
     """Return whether all values are positive and too far apart for a linear axis."""
-    values = np.concatenate([finite(run.train[name].dropna()) for name in names])
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    values = _numbers(run, names)
+    low, high = float(values.min()), float(values.max())
     return low > 0 and high > 5 * low
 
 
-def _line(
-    drawing: go.Figure,
-    run: Run,
-    name: str,
-    number: int,
-    steps: tuple[float, float] | None,
-) -> None:
-    """Draw one column: faint as logged, its running mean on top."""
-    side = name.rpartition("/")[2]
-    sided = side in ("chosen", "rejected")
-    colour = style.SIDE_COLOUR[side_of(name)] if sided else (NEUTRAL, style.MARGIN)[number % 2]
-    series = cut(run.train[name], steps)
-    window = smoothing_window(len(series))
-    if window > 1:
-        x, y = thin(series.index, series)
-        drawing.add_scatter(
-            x=x,
-            y=y,
-            mode="lines",
-            line={"color": style.translucent(colour, 0.25), "width": 1},
-            hoverinfo="skip",
-            showlegend=False,
-            legendgroup=name,
-            name="every step",
-        )
-    x, y = thin(series.index, smooth(series, window))
-    drawing.add_scatter(
-        x=x,
-        y=y,
-        mode="lines" if window > 1 else "lines+markers",
-        marker={"size": 4, "color": colour},
-        line={
-            "color": colour,
-            "width": 1.8,
-            "dash": style.SIDE_DASH[side] if sided else ("solid", "dot")[number % 2],
-        },
-        legendgroup=name,
-        name=side if sided else metric(name).label,
-        hovertemplate="%{y:.3~g}",
-    )
+def _look(name: str, number: int) -> Look:
+    """Return a side's own look, or the next neutral one."""
+    side = side_of(name)
+    if side is None:
+        colour, dash = ((NEUTRAL, "solid"), (style.MARGIN, "dot"))[number % 2]
+        return Look(metric(name).label, colour, dash, width=1.8, size=6)
+    return Look(side, style.SIDE_COLOUR[side], style.SIDE_DASH[side], width=1.8, size=6)

@@ -17,8 +17,9 @@ from pathlib import Path
 import streamlit as st
 
 from diagnostics.errors import DiagnosticsError
-from diagnostics.phases import RegimeVerdict, name_regime
+from diagnostics.phases import RegimeVerdict, name_regime, regime_path
 from diagnostics.readers import find_runs, fingerprint, read
+from diagnostics.regimes import Regime
 from diagnostics.run import Run
 from diagnostics.share import SPLITS, ShareEstimate, trajectory
 
@@ -56,6 +57,7 @@ class Reading:
     run: Run | None = None
     verdict: RegimeVerdict | None = None
     tracks: Mapping[str, Sequence[ShareEstimate]] = field(default_factory=dict)
+    phases: Sequence[tuple[int, int, Regime]] = ()
     problem: str = ""
 
     @property
@@ -177,9 +179,10 @@ def _read(entry: Entry) -> Reading:
     try:
         run = read(entry.path)
         tracks = {split: trajectory(run, split) for split in SPLITS}
-        verdict = name_regime(run)
+        verdict, phases = name_regime(run), regime_path(run)
     except DiagnosticsError as problem:
         return Reading(entry, problem=str(problem))
     except OSError as problem:
         return Reading(entry, problem=f"{entry.key} cannot be read: {problem.strerror}")
-    return Reading(entry, run, verdict, {name: track for name, track in tracks.items() if track})
+    tracks = {split: track for split, track in tracks.items() if track}
+    return Reading(entry, run, verdict, tracks, phases)

@@ -23,8 +23,8 @@ def steps(run_key: str) -> Steps | None:
     return window
 
 
-def chart(figure: Any, run_key: str, alt: str) -> None:
-    """Show the chart on which a stretch of steps can be dragged, and the way back."""
+def chart(figure: Any, run_key: str, alt: str, aid: str) -> None:
+    """Show the chart on which a stretch of steps can be dragged, how to read it, the way back."""
     figure.update_layout(dragmode="select", selectdirection="h")
     st.plotly_chart(
         figure,
@@ -37,10 +37,10 @@ def chart(figure: Any, run_key: str, alt: str) -> None:
     )
     window = steps(run_key)
     if window is None:
-        st.caption("Drag across the chart to look closer; every chart of this page follows.")
+        st.caption(f"{aid} Drag across the chart to look closer: the charts by step follow.")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"Steps {window[0]:,.0f} to {window[1]:,.0f}.")
+        st.caption(f"{aid} Steps {window[0]:,.0f} to {window[1]:,.0f}.")
         st.button("Whole run", key="whole", on_click=_forget, args=(run_key,))
 
 

@@ -11,7 +11,8 @@ import pytest
 from diagnostics.errors import MissingMetric
 from diagnostics.examples import example
 from diagnostics.figures import style
-from diagnostics.figures.curves import FAMILIES, Band, curves, families, smoothing_window
+from diagnostics.figures.curves import FAMILIES, Band, curves, families, reading_aid
+from diagnostics.figures.lines import smoothing_window
 from diagnostics.figures.thinning import MAX_POINTS
 from diagnostics.run import Run
 from diagnostics.schema import metric
@@ -78,6 +79,25 @@ def test_a_window_is_cut_before_thinning_so_that_every_step_shows() -> None:
     raw = next(trace for trace in figure.data if trace.name == "chosen, every step")
     assert list(raw.x) == list(range(5_000, 5_401))
     assert figure.layout.xaxis.range == (5_000, 5_400)
+
+
+def test_a_window_does_not_bend_the_mean_at_its_edges() -> None:
+    run = long_run(2_000)
+    run = replace(run, train=run.train.assign(**{"rewards/chosen": np.arange(2_000.0)}))
+    figure = curves(run, steps=(500, 900))
+    mean = next(trace for trace in figure.data if trace.name == "chosen")
+    assert mean.y[0] == pytest.approx(499.0)
+    assert mean.y[-1] == pytest.approx(899.0)
+
+
+def test_the_smoothing_and_the_open_marks_are_said() -> None:
+    run = example("ideal")
+    assert reading_aid(run, "rewards") == (
+        "Lines are means over 11 logged steps, every step faint behind them; "
+        "open marks are held-out pairs."
+    )
+    bare = replace(run, evals=run.evals.iloc[:0])
+    assert reading_aid(bare, "rewards", (1, 20)) == "Lines are the values as logged."
 
 
 def test_phases_are_shaded_in_turn_and_named_where_there_is_room() -> None:

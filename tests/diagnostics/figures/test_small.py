@@ -19,6 +19,7 @@ def run_with(**columns: list[float]) -> Run:
     run = example("ideal")
     length = len(next(iter(columns.values())))
     index = pd.Index(np.arange(1, length + 1), name="step")
+    run = replace(run, evals=run.evals.iloc[:0])
     named = {name.replace("__", "/"): values for name, values in columns.items()}
     return replace(run, train=pd.DataFrame(named, index=index))
 
@@ -77,6 +78,14 @@ def test_the_two_sides_keep_their_colours_and_dashes() -> None:
     }
     assert (lines["chosen"].color, lines["chosen"].dash) == ("#0072B2", "solid")
     assert (lines["rejected"].color, lines["rejected"].dash) == ("#D55E00", "dash")
+
+
+def test_held_out_values_are_open_marks_in_the_same_chart() -> None:
+    run = run_with(loss=[0.7, 0.6])
+    held = pd.DataFrame({"loss": [0.65]}, index=pd.Index([2], name="step"))
+    [_, marks] = small(replace(run, evals=held), ["loss"]).data
+    assert (marks.mode, marks.marker.symbol) == ("markers", "circle-open")
+    assert list(marks.y) == [0.65]
 
 
 def test_values_that_are_not_finite_are_counted_with_their_first_step() -> None:

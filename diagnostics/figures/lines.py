@@ -1,0 +1,130 @@
+"""One logged column: every value faint, a running mean on top, held-out values as marks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from diagnostics.figures import style
+from diagnostics.figures.thinning import finite, smooth, thin
+from diagnostics.run import Run
+
+Steps = tuple[float, float]
+
+WINDOWS = 20
+"""The running mean covers one in so many of the logged points in view …"""
+
+SHORTEST_SMOOTHED = 40
+"""… and none when fewer are there: then the line is the log itself."""
+
+MAX_MARKS = 200
+"""Held-out marks of one column at most."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one column is drawn."""
+
+    name: str
+    colour: str
+    dash: str = "solid"
+    symbol: str = "circle-open"
+    width: float = 2.2
+    size: float = 8
+
+
+def side_of(name: str) -> str | None:
+    """Return which side a column tells about: "chosen", "rejected", "margin", or None."""
+    last = name.rpartition("/")[2]
+    return "margin" if last == "margins" else last if last in style.SIDE_COLOUR else None
+
+
+def has_numbers(frame: pd.DataFrame, name: str) -> bool:
+    """Return whether the frame holds a finite number of this column."""
+    return name in frame and bool(np.isfinite(finite(frame[name])).any())
+
+
+def cut(series: pd.Series, steps: Steps | None) -> pd.Series:
+    """Return the part of a series between the first and the last step, both included."""
+    if steps is None:
+        return series
+    return series[(series.index >= steps[0]) & (series.index <= steps[1])]
+
+
+def extent(run: Run, steps: Steps | None) -> Steps:
+    """Return the first and the last step in view."""
+    if steps is not None:
+        return steps
+    ends = [
+        float(step)
+        for frame in (run.train, run.evals)
+        if len(frame)
+        for step in (frame.index.min(), frame.index.max())
+    ]
+    return (min(ends), max(ends)) if ends else (0.0, 1.0)
+
+
+def smoothing_window(points: int) -> int:
+    """Return the number of logged points in the running mean; 1 means none is taken."""
+    return 1 if points < SHORTEST_SMOOTHED else max(3, points // WINDOWS) | 1
+
+
+def draw(drawing: go.Figure, logged: pd.Series, steps: Steps | None, look: Look) -> None:
+    """Draw the logged values in view faint, and their running mean on top.
+
+    The mean is taken over the whole log before the cut, so that the edges of the view do not
+    bend, and before thinning, so that it does not depend on how many points are shown.
+    """
+    seen = cut(logged, steps)
+    window = smoothing_window(len(seen))
+    if window > 1:
+        raw_x, raw = thin(seen.index, seen)
+        drawing.add_scatter(
+            x=raw_x,
+            y=raw,
+            mode="lines",
+            line={"color": style.translucent(look.colour, 0.24), "width": 1},
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup=look.name,
+            name=f"{look.name}, every step",
+        )
+    means = cut(pd.Series(smooth(logged, window), index=logged.index), steps)
+    x, mean = thin(means.index, means)
+    drawing.add_scatter(
+        x=x,
+        y=mean,
+        # A lone point has no line to be seen by.
+        mode="lines" if window > 1 else "lines+markers",
+        marker={"size": 5, "color": look.colour},
+        line={"color": look.colour, "width": look.width, "dash": look.dash},
+        legendgroup=look.name,
+        name=look.name,
+        hovertemplate="%{y:.3~g}",
+    )
+
+
+def draw_held_out(drawing: go.Figure, logged: pd.Series, steps: Steps | None, look: Look) -> None:
+    """Draw held-out values as open marks that come and go with their line."""
+    series = cut(logged, steps).dropna()
+    if series.empty:
+        return
+    x, y = thin(series.index, series, MAX_MARKS)
+    drawing.add_scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        marker={
+            "size": look.size,
+            "symbol": look.symbol,
+            "color": look.colour,
+            "line": {"width": 1.8},
+        },
+        legendgroup=look.name,
+        showlegend=False,
+        name=f"{look.name}, held-out",
+        hovertemplate="%{y:.3~g}",
+    )
