@@ -12,6 +12,10 @@ from diagnostics import methods
 from trainer.errors import ConfigError
 
 SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine")
+_LOSS_SETTINGS = (
+    *("beta", "label_smoothing", "simpo_gamma", "gamma_beta_ratio", "discopop_tau"),
+    *("desirable_weight", "undesirable_weight", "sft_weight", "sft_reduction"),
+)
 UNSET = -1.0  # "take the method's own default"; NaN would break the equality of two configs
 
 
@@ -38,7 +42,10 @@ class TrainConfig:
 
     # Loss
     beta: float = _option(UNSET, "Reward scale beta (ORPO: lambda); -1: the method's default.")
-    label_smoothing: float = _option(0.0, "Assumed share of flipped labels, 0 to 0.5.")
+    label_smoothing: float = _option(
+        UNSET, "Assumed share of flipped labels, 0 to 0.5; -1: the method's default."
+    )
+    discopop_tau: float = _option(UNSET, "DiscoPOP's temperature; -1: the method's default.")
     simpo_gamma: float = _option(UNSET, "SimPO's target margin gamma in reward units; -1: default.")
     gamma_beta_ratio: float = _option(UNSET, "SimPO's target margin as gamma/beta; -1: not given.")
     desirable_weight: float = _option(1.0, "KTO's lambda_D.")
@@ -100,11 +107,25 @@ class TrainConfig:
             raise ConfigError(f"--method: {error.args[0]}") from None
         object.__setattr__(self, "method", entry.name)
         self._check_ranges()
+        self._check_meaning(entry)
         if self.gamma_beta_ratio != UNSET and self.simpo_gamma != UNSET:
             raise ConfigError(
                 "--simpo_gamma and --gamma_beta_ratio name the same target margin "
                 "(gamma = ratio × beta): give one of them"
             )
+
+    def _check_meaning(self, method: methods.Method) -> None:
+        """Refuse a loss setting that the method would silently ignore."""
+        known = {one.name for one in method.hyperparameters}
+        aliases = {"simpo_gamma": "gamma", "gamma_beta_ratio": "gamma"}
+        for field in dataclasses.fields(self):
+            own = aliases.get(field.name, field.name)
+            is_set = getattr(self, field.name) != field.default
+            if field.name in _LOSS_SETTINGS and is_set and own not in known:
+                raise ConfigError(
+                    f"--{field.name} means nothing to {method.name}: leave it out "
+                    f"({method.name} knows {', '.join(sorted(known)) or 'no loss settings'})"
+                )
 
     def _check_ranges(self) -> None:
         positive = ("max_length", "per_device_train_batch_size", "gradient_accumulation_steps")
@@ -123,7 +144,7 @@ class TrainConfig:
                 raise ConfigError(
                     f"--{name} is {getattr(self, name)!r}: expected one of {', '.join(allowed)}"
                 )
-        if not 0 <= self.label_smoothing < 0.5:
+        if self.label_smoothing != UNSET and not 0 <= self.label_smoothing < 0.5:
             raise ConfigError(
                 f"--label_smoothing is {self.label_smoothing}: expected 0 or more and below 0.5"
             )
@@ -138,26 +159,28 @@ class TrainConfig:
         return self.name or Path(self.output_dir).name
 
     @property
-    def hyper(self) -> dict[str, float]:
+    def hyper(self) -> dict[str, Any]:
         """Loss hyper-parameters with the method's own defaults filled in.
 
         gamma is SimPO's target margin in reward units: gamma_beta_ratio × beta when the ratio
         was given (arXiv 2405.14734, section 2.3).
         """
-        defaults = {h.name: h.default for h in methods.METHODS[self.method].hyperparameters}
-        beta = self.beta if self.beta != UNSET else float(defaults.get("beta", 0.1))
-        gamma = self.simpo_gamma if self.simpo_gamma != UNSET else float(defaults.get("gamma", 0.0))
-        if self.gamma_beta_ratio != UNSET:
-            gamma = self.gamma_beta_ratio * beta
-        default_sft = float(defaults.get("sft_weight", 0.0))
-        return {
-            "beta": beta,
-            "gamma": gamma,
+        given: dict[str, Any] = {
+            "beta": self.beta,
+            "gamma": self.simpo_gamma,
             "label_smoothing": self.label_smoothing,
             "desirable_weight": self.desirable_weight,
             "undesirable_weight": self.undesirable_weight,
-            "sft_weight": self.sft_weight if self.sft_weight != UNSET else default_sft,
+            "discopop_tau": self.discopop_tau,
+            "sft_weight": self.sft_weight,
+            "sft_reduction": self.sft_reduction,
         }
+        method = methods.METHODS[self.method]
+        own = {one.name for one in method.hyperparameters}
+        hyper = method.hyper({n: v for n, v in given.items() if n in own and v != UNSET})
+        if self.gamma_beta_ratio != UNSET:
+            hyper["gamma"] = self.gamma_beta_ratio * hyper["beta"]
+        return hyper
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a JSON-ready dictionary."""

@@ -41,12 +41,9 @@ def run_demo(arguments: Sequence[str]) -> None:
         if (directory / "model" / "config.json").is_file():
             continue
         config = TrainConfig(
-            model="tiny-qwen3",
             data=str(pairs),
             warmup_data=str(warm_up),
             output_dir=str(directory),
-            tiny_warmup_steps=setting.warm_up_steps,
-            tiny_warmup_learning_rate=setting.warm_up_learning_rate,
             seed=chosen.seed,
             resume=checkpoints.latest(directory) is not None,
             **{**setting.training, **own},

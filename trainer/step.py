@@ -25,8 +25,8 @@ from trainer.batches import Batch, item
 from trainer.config import TrainConfig
 from trainer.data import Example
 from trainer.logps import Scores, score
-from trainer.losses import LOSS_BY_NAME
-from trainer.losses.contract import LossOptions, LossTerms, PairedLogps, UnpairedLogps
+from trainer.losses import LOSS_BY_NAME, options_for
+from trainer.losses.contract import LossTerms, PairedLogps, UnpairedLogps
 from trainer.models import Reference
 from trainer.packing import PackedBatch, pack
 from trainer.records import PairRecords
@@ -57,9 +57,8 @@ class Step:
         self.config, self.policy, self.reference = config, policy, reference
         self.accelerator = accelerator
         self.loss = LOSS_BY_NAME[config.method]
-        self.sft_weight = config.hyper["sft_weight"]
-        hyper = {k: v for k, v in config.hyper.items() if k != "sft_weight"}
-        self.options = LossOptions(**hyper)
+        self.sft_weight = float(config.hyper.get("sft_weight", 0.0))
+        self.options = options_for(config.method, config.hyper)
         self.score_prompts = config.sft_scope == "prompt_and_completion" and self.sft_weight != 0
 
     def run(

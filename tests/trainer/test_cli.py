@@ -51,6 +51,7 @@ BAD = {
         [PAIR],
         "same target margin",
     ),
+    "a setting of another method": ({"simpo_gamma": 1.0}, [PAIR], "means nothing to dpo"),
     "missing column": ({}, [{"prompt": "a", "chosen": "b"}], "rejected"),
     "empty data": ({}, [], "empty|no rows|holds no"),
     "equal sides": ({}, [{**PAIR, "rejected": " sings"}] * 3, "identical|equal|same"),
