@@ -67,6 +67,15 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_gives_others(tmp_pa
     assert weights[0] != weights[2]
 
 
+def test_the_initial_weights_depend_on_the_seed():
+    tokenizer = tiny.train_tokenizer(TEXTS, 300)
+    first, again, other = (
+        tiny.make_model("tiny-qwen3", tokenizer, seed).lm_head.weight for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
 def test_building_leaves_the_global_random_state_alone(tmp_path):
     torch.manual_seed(1)
     expected = torch.rand(3)
