@@ -52,6 +52,13 @@ def test_a_folder_of_runs_gives_a_line_each(told, runs: Path) -> None:
     ]
 
 
+def test_a_run_inside_a_run_is_asked_for_by_its_own_path(told, tmp_path: Path) -> None:
+    write(example(Regime.IDEAL), tmp_path / "outer")
+    write(example(Regime.FLAT), tmp_path / "outer" / "inner")
+    _, out, _ = told("diagnose", "--line", tmp_path / "outer")
+    assert [line.split(":")[0] for line in out.splitlines()] == ["ideal-0"]
+
+
 def test_a_line_tolerates_a_run_without_probes(told, tmp_path: Path) -> None:
     run = example(Regime.IDEAL)
     write(type(run)(name="bare", method="dpo", source=run.source, train=run.train), tmp_path / "r")
@@ -158,7 +165,9 @@ def test_a_terminal_that_knows_no_greek_still_gets_its_numbers(root: Path, runs:
 
 
 def test_a_reader_that_has_seen_enough_causes_no_traceback(root: Path, runs: Path) -> None:
-    command = f"{sys.executable} -m diagnostics diagnose --json {runs} | head -c 1"
+    # More than a pipe holds, so that the writer meets the closed end.
+    paths = " ".join([str(runs)] * 10)
+    command = f"{sys.executable} -m diagnostics diagnose --json {paths} | head -c 1"
     done = subprocess.run(
         ["bash", "-c", command], cwd=root, capture_output=True, text=True, check=False
     )

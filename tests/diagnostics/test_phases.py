@@ -374,6 +374,13 @@ def test_another_regime_on_the_summed_scale_is_noted() -> None:
     )
 
 
+def test_the_summed_scale_has_the_floor_of_a_whole_completion() -> None:
+    # Half a nat on a hundred tokens is half the floor.
+    changes = np.array([spread(0.5, 0.1, 16), spread(-0.5, 0.1, 16)])
+    verdict = name_regime(probe_run(changes, tokens=np.full((2, 16), 100.0)))
+    assert (verdict.regime, verdict.caveats) == (Regime.FLAT, ())
+
+
 def test_pairs_left_out_and_a_late_first_evaluation_are_noted() -> None:
     logps = straight(np.repeat([[0.2], [-0.3]], 12, axis=1))
     logps[-1, 0, :2] = nan
@@ -397,7 +404,12 @@ def test_weights_that_never_changed_are_noted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("drift", "words"), [(0.05, "chosen falls more than"), (0.5, "is not seen to fall more than")]
+    ("drift", "words"),
+    [
+        (0.05, "chosen falls more than"),
+        (0.28, "is not seen to fall more than"),  # more, but within the interval
+        (0.5, "is not seen to fall more than"),
+    ],
 )
 def test_a_fall_is_held_against_the_tide(drift: float, words: str) -> None:
     run = example(Regime.BOTH_FALL)
