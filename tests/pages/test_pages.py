@@ -107,12 +107,13 @@ def test_a_run_keeps_its_colour_when_others_are_hidden(page: Page, folder: Path)
     for regime in ("ideal", "both_rise", "both_fall"):
         write(example(regime), folder / regime)
 
-    def colour(app: AppTest) -> str:
+    def colours(app: AppTest) -> dict[str, str]:
         traces = figures(app)[0]["data"]
-        mine = [t for t in traces if t["name"] == "ideal-0"]  # type: ignore[attr-defined]
-        return str(mine[0]["line"]["color"])
+        return {t["name"]: t["line"]["color"] for t in traces if "line" in t}  # type: ignore[attr-defined]
 
-    assert colour(page("overview", runs="runs/ideal")) == colour(page("overview"))
+    among_all = colours(page("overview"))
+    assert len(set(among_all.values())) == 3
+    assert colours(page("overview", runs="runs/ideal")) == {"ideal-0": among_all["ideal-0"]}
 
 
 @pytest.mark.parametrize("name", PAGES)

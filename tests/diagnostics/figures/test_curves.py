@@ -103,7 +103,8 @@ def test_the_smoothing_and_the_open_marks_are_said() -> None:
 def test_phases_are_shaded_in_turn_and_named_where_there_is_room() -> None:
     bands = [Band(0, 10, "narrow"), Band(10, 120, "first"), Band(120, 200, "second")]
     figure = curves(example("ideal"), bands=bands)
-    assert len(figure.layout.shapes) == 3
+    fills = [shape.fillcolor for shape in figure.layout.shapes]
+    assert fills == [style.SHADE, "rgba(0,0,0,0)", style.SHADE]
     assert [note.text for note in figure.layout.annotations] == ["first", "second"]
 
 
