@@ -18,6 +18,7 @@ from trainer.errors import DataError
 from trainer.probes.contract import ProbeSet
 
 FILE_NAME = "probe_set.json"
+_PROMPTS_AT_ONCE = 32
 
 
 def build(
@@ -51,33 +52,49 @@ def sample_completions(
     """Draw `probe_samples` completions per prompt at temperature 1, without truncated sampling.
 
     Only the plain distribution makes the mean change of these samples minus the KL divergence.
-    Prompts are taken one at a time, so that no padding enters.
     """
     training = policy.training
     policy.eval()
+    prompts = [example for example in examples if example.prompt_ids]
     samples = []
     with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        for example in examples:
-            if not example.prompt_ids:
-                continue
-            prompt = torch.tensor([list(example.prompt_ids)], device=policy.device)
-            rows = policy.generate(
-                prompt,
-                attention_mask=torch.ones_like(prompt),
-                do_sample=True,
-                temperature=1.0,
-                top_k=0,
-                top_p=1.0,
-                max_new_tokens=config.probe_sample_tokens,
-                num_return_sequences=config.probe_samples,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.eos_token_id,
-            )
-            for row in rows[:, prompt.shape[1] :].tolist():
+        for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
+            some = prompts[start : start + _PROMPTS_AT_ONCE]
+            owners = [example for example in some for _ in range(config.probe_samples)]
+            rows = _generate(config, policy, tokenizer, some)
+            for example, row in zip(owners, rows, strict=True):
                 samples.append(_sample(example, _until_end(row, tokenizer), tokenizer))
     policy.train(training)
     return samples
+
+
+def _generate(
+    config: TrainConfig,
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+) -> list[list[int]]:
+    """Return the sampled ids behind each prompt, `probe_samples` rows a prompt."""
+    width = max(len(example.prompt_ids) for example in examples)
+    padding = [width - len(example.prompt_ids) for example in examples]
+    end = tokenizer.eos_token_id
+    ids = [[end] * pad + list(e.prompt_ids) for pad, e in zip(padding, examples, strict=True)]
+    mask = [[0] * pad + [1] * (width - pad) for pad in padding]
+    rows = policy.generate(
+        torch.tensor(ids, device=policy.device),
+        attention_mask=torch.tensor(mask, device=policy.device),
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        max_new_tokens=config.probe_sample_tokens,
+        num_return_sequences=config.probe_samples,
+        eos_token_id=end,
+        pad_token_id=end,
+    )
+    sampled: list[list[int]] = rows[:, width:].tolist()
+    return sampled
 
 
 def _until_end(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[int]:

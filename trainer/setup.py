@@ -65,6 +65,9 @@ def prepare(settings: TrainConfig, warm_up_progress: Progress | None = None) -> 
     directory = Path(settings.output_dir)
     _claim(settings, directory)
     accelerator = Accelerator(cpu=settings.use_cpu)
+    if settings.model in tiny.MODEL_CLASSES and accelerator.device.type == "cpu":
+        # Matrices this small gain little from more threads, and crawl when cores are shared.
+        torch.set_num_threads(1)
     transformers.set_seed(settings.seed)
     with accelerator.main_process_first():
         model = initial_model(settings, warm_up_progress)
