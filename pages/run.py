@@ -33,6 +33,16 @@ def heading(reading: runs.Reading, run: Run) -> None:
     st.caption(literal(" · ".join(facts)))
 
 
+def bands(reading: runs.Reading) -> list[Band]:
+    """Return the phases to shade; before the second evaluation nobody knows of any regime."""
+    found = [
+        Band(first, last, style.regime_label(regime)) for first, last, regime in reading.phases
+    ]
+    if len(reading.track) > 1 and found and found[0].last == reading.track[1].step:
+        found[0] = Band(found[0].first, found[0].last, "start")
+    return found
+
+
 def sides(reading: runs.Reading, run: Run) -> None:
     """Draw chosen, rejected and margin, in the units that the reader picks."""
     st.header("Chosen, rejected and margin")
@@ -55,11 +65,8 @@ def sides(reading: runs.Reading, run: Run) -> None:
             )
             or known[0]
         )
-    bands = [
-        Band(first, last, style.regime_label(regime)) for first, last, regime in reading.phases
-    ]
     steps = window.steps(reading.entry.key)
-    drawing = curves(run, picked, bands, steps)
+    drawing = curves(run, picked, bands(reading), steps)
     alt = f"{titles[picked]} of chosen and rejected by step"
     window.chart(drawing, reading.entry.key, alt, reading_aid(run, picked, steps))
 

@@ -19,6 +19,9 @@ from diagnostics.intervals import Interval
 from diagnostics.schema import NATS_PER_TOKEN
 from diagnostics.share import ShareEstimate
 
+FARTHEST = (-3.0, 4.0)
+"""Shares beyond are cut off: what matters there is the side of 0 and 1."""
+
 Pick = Callable[[ShareEstimate], Interval | None]
 
 LINES: tuple[tuple[str, str, str, Pick], ...] = (
@@ -45,17 +48,21 @@ def change(estimates: Sequence[ShareEstimate], height: int = 340) -> go.Figure:
 def share(estimates: Sequence[ShareEstimate], height: int = 240) -> go.Figure:
     """Return the chosen share S over the steps: below 0 both fall, above 1 both rise.
 
-    The axis shows -1 to 2 at most; where the margin is within its noise there is no share and the
-    line has a gap.
+    The axis shows -1 to 2, and as much of `FARTHEST` as the values need: early shares, of a small
+    margin, can be anything. Where the margin is within its noise there is no share and the line
+    has a gap.
     """
+    values = [point.share.value for point in estimates if point.share is not None]
+    low = max(FARTHEST[0], min([-1.0, *(value - 0.2 for value in values)]))
+    high = min(FARTHEST[1], max([2.0, *(value + 0.2 for value in values)]))
     drawing = style.figure(
         height,
         style.step_axis(),
-        style.axis("Chosen share S", range=[-1.0, 2.0], tickvals=[-1, 0, 1, 2]),
+        style.axis("Chosen share S", range=[low, high], dtick=1),
     )
     drawing.add_hrect(y0=0, y1=1, fillcolor=style.SHADE, line={"width": 0}, layer="below")
     _band(drawing, estimates, lambda e: e.share, ("share", style.MARGIN, "solid"))
-    for text, y in (("↑↑ both rise", 1.5), ("↑↓ ideal", 0.5), ("↓↓ both fall", -0.5)):
+    for text, y in (("↑↑ both rise", (1 + high) / 2), ("↑↓ ideal", 0.5), ("↓↓ both fall", low / 2)):
         drawing.add_annotation(
             text=text,
             x=1,

@@ -46,7 +46,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            text = str(value)
+            text = str(value) if value not in (None, "") else "–"
             yield (
                 f"{prefix}{name}",
                 text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…",

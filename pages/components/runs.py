@@ -34,7 +34,7 @@ SILENT_SECONDS = 15 * 60
 
 @dataclass(frozen=True)
 class Entry:
-    """A run that was found: its place in the URL, where it lies, its place among all runs."""
+    """A run that was found: its name in the URL, where it lies, its place among all runs."""
 
     key: str
     path: Path
@@ -97,7 +97,7 @@ def roots() -> list[Path]:
 
 
 def entries() -> list[Entry]:
-    """Return every run under the roots, in an order that does not depend on what is shown.
+    """Return every run under the roots, by key.
 
     A key is the root's name and the path below it, so that a link means the same run tomorrow.
     Links that lead out of the root are left out.
@@ -115,7 +115,8 @@ def entries() -> list[Entry]:
             while key in found and found[key] != place:
                 key += "~"
             found[key] = place
-    return [Entry(key, found[key], index) for index, key in enumerate(sorted(found))]
+    places = _places(tuple(roots()))
+    return [Entry(key, found[key], places.setdefault(key, len(places))) for key in sorted(found)]
 
 
 def reading(entry: Entry) -> Reading:
@@ -168,6 +169,15 @@ def pick_runs(found: Sequence[Entry]) -> list[Entry]:
         label_visibility="collapsed",
     )
     return [by_key[key] for key in picked if key in by_key] or list(found)
+
+
+@st.cache_resource(max_entries=20)
+def _places(folders: tuple[Path, ...]) -> dict[str, int]:
+    """Return the place of each run seen under these roots, in the order of their appearance.
+
+    A run that appears later takes the next place, so that the others keep their colours.
+    """
+    return {}
 
 
 @st.cache_resource

@@ -10,7 +10,11 @@ import streamlit as st
 from pages.components.runs import ROOTS_VARIABLE, Reading
 from pages.components.text import literal
 
-START = "python -m trainer --help"
+START = """\
+# five methods on the same small synthetic pairs, a few minutes on a laptop
+python -m trainer demo
+# your own pairs and model
+python -m trainer --method dpo --model MODEL --data PAIRS.jsonl --output_dir runs/NAME"""
 
 
 def no_runs(folders: Sequence[Path]) -> None:
@@ -19,8 +23,8 @@ def no_runs(folders: Sequence[Path]) -> None:
         st.markdown("### No runs yet")
         looked = " and ".join(literal(folder) for folder in folders)
         st.markdown(
-            f"Looked in {looked}. Start a training and it appears here by itself, "
-            "within seconds of its first record:"
+            f"Looked in {looked}. Start a training, and it appears here by itself with its first "
+            "record; one that has just been started may still be preparing its model:"
         )
         st.code(START, language="bash")
         st.markdown(

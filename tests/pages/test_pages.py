@@ -74,6 +74,17 @@ def test_the_run_page_shows_the_verdict_of_each_regime_first(
     assert len(figures(app)) >= 6
 
 
+def test_the_curves_name_the_phases_and_call_the_first_stretch_the_start(
+    page: Page, folder: Path
+) -> None:
+    write(example("both_fall", evaluations=6), folder / "fall")
+    app = page("run")
+    assert fine(app)
+    layout = figures(app)[0]["layout"]
+    notes = [note["text"] for note in layout["annotations"]]  # type: ignore[index]
+    assert notes == ["start", "↓↓ both fall"]
+
+
 def test_the_overview_draws_one_path_a_run_and_lists_every_verdict(
     page: Page, folder: Path
 ) -> None:

@@ -52,6 +52,16 @@ def test_a_root_inside_another_lists_its_runs_once(
     assert len(runs.entries()) == 1
 
 
+def test_a_run_keeps_its_place_when_another_appears_before_it(folder: Path) -> None:
+    write(example("ideal"), folder / "middle")
+    [before] = runs.entries()
+    write(example("ideal"), folder / "early")
+    early, middle = runs.entries()
+    assert (early.key, middle.key) == ("runs/early", "runs/middle")
+    assert middle.index == before.index == 0
+    assert early.index == 1
+
+
 def test_a_link_that_leads_out_of_the_root_is_not_followed(folder: Path, tmp_path: Path) -> None:
     write(example("ideal"), tmp_path / "elsewhere" / "secret")
     (folder / "link").symlink_to(tmp_path / "elsewhere" / "secret")

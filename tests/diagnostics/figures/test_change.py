@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from diagnostics.examples import DRIFT, example, nan_ridden
 from diagnostics.figures.change import change, share
+from diagnostics.intervals import Interval
 from diagnostics.share import trajectory
 
 
@@ -36,6 +39,14 @@ def test_the_share_is_held_against_its_quadrants() -> None:
     assert tuple(figure.layout.yaxis.range) == (-1.0, 2.0)
     [line] = [trace for trace in figure.data if trace.name == "share"]
     assert line.y[-1] == pytest.approx(1.5, abs=0.01)
+
+
+def test_a_share_beyond_the_usual_is_in_view_and_an_absurd_one_does_not_flatten_the_rest() -> None:
+    path = trajectory(example("both_fall"), "train")
+    far = [replace(point, share=Interval(-1.6, -1.8, -1.4)) for point in path]
+    assert share(far).layout.yaxis.range[0] == pytest.approx(-1.8)
+    absurd = [*far, replace(path[-1], share=Interval(-40.0, -60.0, -20.0))]
+    assert share(absurd).layout.yaxis.range[0] == -3.0
 
 
 def test_a_share_that_was_never_estimated_draws_nothing() -> None:
