@@ -118,12 +118,12 @@ class TrainConfig:
         """Refuse a loss setting that the method would silently ignore."""
         known = {one.name for one in method.hyperparameters}
         aliases = {"simpo_gamma": "gamma", "gamma_beta_ratio": "gamma"}
-        for field in dataclasses.fields(self):
-            own = aliases.get(field.name, field.name)
-            is_set = getattr(self, field.name) != field.default
-            if field.name in _LOSS_SETTINGS and is_set and own not in known:
+        for one in dataclasses.fields(self):
+            own = aliases.get(one.name, one.name)
+            is_set = getattr(self, one.name) != one.default
+            if one.name in _LOSS_SETTINGS and is_set and own not in known:
                 raise ConfigError(
-                    f"--{field.name} means nothing to {method.name}: leave it out "
+                    f"--{one.name} means nothing to {method.name}: leave it out "
                     f"({method.name} knows {', '.join(sorted(known)) or 'no loss settings'})"
                 )
 

@@ -194,17 +194,20 @@ def _plain_logps(model: PreTrainedModel, prompt: list[int], completion: list[int
     return picked.sum(-1)
 
 
-def identity(model: str) -> dict[str, Any]:
-    """Return what identifies the initial weights: path or hub name, and digests where local."""
+def identity(name: str, model: str) -> dict[str, Any]:
+    """Return what identifies the initial weights: the given name, and digests where local.
+
+    `model` is where they were loaded from: a tiny model's name stands for a folder in the cache.
+    """
     path = Path(model)
     if not path.is_dir():
         commit = getattr(AutoConfig.from_pretrained(model), "_commit_hash", None)
-        return {"name": model, "hub_commit": commit}
+        return {"name": name, "hub_commit": commit}
     digests = {}
     for weights in sorted(path.glob("*.safetensors")):
         with weights.open("rb") as file:
             digests[weights.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": str(path), "sha256": digests}
+    return {"name": name, "sha256": digests}
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

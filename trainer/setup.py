@@ -265,7 +265,7 @@ def _header(
             "accelerate": accelerate.__version__,
         },
         "git_revision": _git_revision(),
-        "model": models.identity(model),
+        "model": models.identity(settings.model, model),
         "data": dict(train.identity),
         "template": template,
         "template_sha256": template and hashlib.sha256(template.encode()).hexdigest(),
