@@ -2,10 +2,10 @@
 #
 #   make run     the dashboard on http://127.0.0.1:8501, and the demo training behind it
 #   make demo    the demo training in the foreground, then its table
-#   make test    every test               PYTEST_ARGS="-k share" chooses some
+#   make test    every test; make test PYTEST_ARGS="-k share" chooses some
 #   make check   formatting, lint, types
 #
-# Settings: PORT, PYTHON, VENV, and PIP_ARGS for the first set-up, for example
+# Settings: PORT, PYTHON, VENV, WORKERS (test processes), and PIP_ARGS for the first set-up:
 #   make run PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 
 PYTHON ?= python3
@@ -13,6 +13,8 @@ VENV ?= .venv
 PORT ?= 8501
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+# Each worker loads torch, so that more than a few cost more memory than they save time.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
 DEMO := runs/demo
 
 bin := $(VENV)/bin
@@ -62,7 +64,7 @@ demo: $(app_stamp)
 	$(bin)/python -m trainer demo --output_dir $(DEMO)
 
 test: $(dev_stamp)
-	$(bin)/python -m pytest $(PYTEST_ARGS)
+	$(bin)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: $(dev_stamp)
 	$(bin)/ruff check .

@@ -156,7 +156,6 @@ def build_tiny(
     folder = cache / f"{name}-{recipe['hash'][:16]}"
     if folder.is_dir():
         return folder
-
     tokenizer = train_tokenizer(documents, min(vocabulary, 4096))
     model = make_model(name, tokenizer, seed)
     blocks = pack_blocks(tokenize_documents(tokenizer, documents), tokenizer.pad_token_id, seed)
