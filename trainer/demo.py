@@ -35,6 +35,8 @@ def run_demo(arguments: Sequence[str]) -> None:
     chosen = parser.parse_args(arguments)
     root = Path(chosen.output_dir)
     setting = language.SETTINGS["demo"]
+    # Each method trains at its own default beta: SimPO's 2 is no DPO beta.
+    shared = {name: value for name, value in setting.training.items() if name != "beta"}
     pairs, warm_up = language.write(setting, chosen.seed, root / "data")
     for name, own in RUNS.items():
         directory = root / name
@@ -46,7 +48,7 @@ def run_demo(arguments: Sequence[str]) -> None:
             output_dir=str(directory),
             seed=chosen.seed,
             resume=checkpoints.latest(directory) is not None,
-            **{**setting.training, **own},
+            **{**shared, **own},
         )
         with cli.WarmUpBar() as bar:
             train(config, bar.update)

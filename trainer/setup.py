@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import subprocess
 from collections.abc import Callable, Sequence
@@ -152,28 +151,15 @@ def initial_model(settings: TrainConfig, progress: Progress | None = None) -> st
 
 def tiny_documents(settings: TrainConfig) -> list[tiny.Document]:
     """Return the texts a tiny model learns: --warmup_data, or both sides of --data."""
-    if settings.warmup_data:
-        try:
-            lines = Path(settings.warmup_data).read_text(encoding="utf-8").splitlines()
-            rows = [json.loads(line) for line in lines if line.strip()]
-            return [row["messages"] if "messages" in row else row["text"] for row in rows]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"--warmup_data {settings.warmup_data}: {error}; expected JSON lines with text or "
-                "messages"
-            ) from error
-    return [
-        [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
-        for prompt, completions in data.raw_texts(settings.data)
-        for completion in completions
-    ]
+    source = settings.warmup_data or settings.data
+    return list(data.documents(source, undesirable=True))
 
 
 def load_data(
     settings: TrainConfig, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[PreferenceData, tuple[Example, ...]]:
     """Return the training data and the held-out examples."""
-    split = None if Path(settings.data).exists() else settings.data_split
+    split = settings.data_split
     whole = data.load_examples(settings.data, tokenizer, settings.max_length, split=split)
     _check_shape(settings, whole)
     if settings.eval_data:
