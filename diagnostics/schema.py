@@ -150,9 +150,7 @@ _ALL = (
         "examples per second",
         "Pairs (or unpaired examples) trained per second of the window.",
     ),
-    Metric(
-        "memory", "Peak memory", "GiB", "Peak memory: allocated on the GPU, resident on a CPU."
-    ),
+    Metric("memory", "Peak memory", "GiB", "Peak memory: allocated on the GPU, resident on a CPU."),
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}

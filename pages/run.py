@@ -9,6 +9,7 @@ from diagnostics.figures.change import change, share
 from diagnostics.figures.curves import FAMILIES, Band, curves, families, reading_aid
 from diagnostics.figures.plane import Track, plane
 from diagnostics.figures.small import charts, not_finite, small
+from diagnostics.methods import METHODS
 from diagnostics.run import Run
 from diagnostics.schema import metric
 from pages.components import details, figure, runs, states, verdict, window
@@ -24,8 +25,9 @@ SPLIT_LOOK = {
 def heading(reading: runs.Reading, run: Run) -> None:
     """Show the run's name and what it trains, in one line."""
     st.title(literal(reading.name))
-    facts = [run.method.upper() if run.method else "method not known"]
-    beta = run.config.get("beta", run.header.get("beta"))
+    method = METHODS.get(run.method or "")
+    facts = [method.title if method else run.method or "method not known"]
+    beta = run.header.get("beta", run.config.get("beta"))
     if beta is not None:
         facts.append(f"β {beta}")
     if run.last_step is not None:

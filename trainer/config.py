@@ -182,6 +182,15 @@ class TrainConfig:
             hyper["gamma"] = self.gamma_beta_ratio * hyper["beta"]
         return hyper
 
+    def resolved(self) -> dict[str, Any]:
+        """Return the settings as they take effect: method defaults filled in, the rest None."""
+        hyper = self.hyper
+        effective = {name: hyper.get(name) for name in _LOSS_SETTINGS}
+        effective |= {"simpo_gamma": hyper.get("gamma"), "gamma_beta_ratio": None}
+        if hyper.get("gamma") is not None:
+            effective["gamma_beta_ratio"] = hyper["gamma"] / hyper["beta"]
+        return {**self.to_dict(), **effective}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a JSON-ready dictionary."""
         return dataclasses.asdict(self)

@@ -240,7 +240,7 @@ def _header(
         "method": settings.method,
         "beta": settings.hyper["beta"],
         "hyper": settings.hyper,
-        "config": settings.to_dict(),
+        "config": settings.resolved(),
         "total_steps": total,
         "processes": accelerator.num_processes,
         "device": str(accelerator.device),

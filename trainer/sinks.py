@@ -97,7 +97,7 @@ def _open_wandb(config: TrainConfig, header: Mapping[str, Any]) -> Any:
         name=config.run_name,
         id=_wandb_id(config),
         group=config.method,
-        config={**config.to_dict(), "hyper": config.hyper, "header": dict(header)},
+        config={**config.resolved(), "header": dict(header)},
         dir=config.output_dir,
         resume="allow" if config.resume else None,
     )

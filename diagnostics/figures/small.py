@@ -94,10 +94,11 @@ def small(
     ticks: dict[str, object] = {"nticks": 5}
     if LOG_SCALED & set(known) and _spans_decades(run, known):
         ticks = log_ticks(_numbers(run, known))
+    unit = units.pop()
+    if unit.startswith("fraction") and np.ptp(_numbers(run, known)) == 0:
+        ticks["range"] = [-0.05, 1.05]  # a constant would be drawn on a range below and above it
     drawing = style.figure(
-        height,
-        style.step_axis(nticks=5),
-        style.axis(units.pop(), exponentformat="power", **ticks),
+        height, style.step_axis(nticks=5), style.axis(unit, exponentformat="power", **ticks)
     )
     style.whole_steps(drawing, *extent(run, steps))
     for number, name in enumerate(known):

@@ -103,3 +103,10 @@ def test_a_nan_ridden_run_draws_every_chart_it_offers() -> None:
     for chart in charts(run):
         for trace in small(run, chart.names).data:
             assert not np.isinf(np.asarray(trace.y, dtype=float)).any()
+
+
+def test_a_constant_fraction_is_drawn_between_none_and_all() -> None:
+    constant = small(run_with(saturated=[0.0] * 5), ["saturated"])
+    assert list(constant.layout.yaxis.range) == [-0.05, 1.05]
+    moving = small(run_with(saturated=[0.0, 0.1, 0.2]), ["saturated"])
+    assert moving.layout.yaxis.range is None
