@@ -80,9 +80,7 @@ def prepare(settings: TrainConfig, warm_up_progress: Progress | None = None) -> 
     if METHODS[settings.method].reference:
         reference = models.build_reference(settings, model, policy)
         if reference.model is not None:
-            reference.model = accelerator.prepare_model(reference.model, evaluation_mode=True)
-            # It never changes and is loaded again on resume: checkpoints need no copy of it.
-            accelerator._models.remove(reference.model)
+            reference.model = _place_reference(accelerator, reference.model)
     total = batches.total_steps(settings, len(train.examples), accelerator.num_processes)
     optimizer, scheduler = _optimizer(settings, policy, total)
     policy, optimizer = accelerator.prepare(policy, optimizer)
@@ -112,6 +110,19 @@ def prepare(settings: TrainConfig, warm_up_progress: Progress | None = None) -> 
         total_steps=total,
         tokenizer=tokenizer,
     )
+
+
+def _place_reference(accelerator: Accelerator, frozen: nn.Module) -> nn.Module:
+    """Put the frozen reference on this rank, sharded where the policy is sharded.
+
+    It is not prepared with the policy: checkpoints need no copy of what never changes.
+    """
+    if accelerator.is_fsdp2:
+        from accelerate.utils.fsdp_utils import fsdp2_prepare_model
+
+        sharded: nn.Module = fsdp2_prepare_model(accelerator, frozen)
+        return sharded
+    return frozen.to(accelerator.device)
 
 
 def _claim(settings: TrainConfig, directory: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -63,7 +64,9 @@ def optimize(run: Training, step: int) -> int:
     run.policy.train()
     run.step.run(batch, run.sums, run.records, train=True)
     limit = config.max_grad_norm or math.inf
-    norm = accelerator.clip_grad_norm_(run.policy.parameters(), limit)
+    norm: Any = accelerator.clip_grad_norm_(run.policy.parameters(), limit)
+    if hasattr(norm, "full_tensor"):  # under FSDP2 every rank holds a part of it
+        norm = norm.full_tensor()
     rate = torch.tensor(run.scheduler.get_last_lr()[0], dtype=torch.float64)
     run.sums.add("grad_norm", torch.as_tensor(norm).to(accelerator.device), 1.0)
     run.sums.add("learning_rate", rate.to(accelerator.device), 1.0)
