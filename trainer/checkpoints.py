@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from accelerate import Accelerator
+from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 from trainer.errors import ModelError
 from trainer.metrics import Sums
@@ -16,18 +20,29 @@ _PREFIX = "checkpoint-"
 _STATE = "seesaw.json"
 
 
-def save(accelerator: Accelerator, directory: Path, step: int, sums: Sums, keep: int) -> None:
-    """Write a checkpoint of `step` and delete all but the newest `keep`.
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: optimizer steps done, and tokens computed for them by all ranks."""
+
+    step: int = 0
+    tokens: int = 0
+
+
+def save(
+    accelerator: Accelerator, directory: Path, progress: Progress, sums: Sums, keep: int
+) -> None:
+    """Write a checkpoint and delete all but the newest `keep`.
 
     The folder gets its name only when everything is in it, so a kill leaves no half checkpoint.
     """
-    final = directory / f"{_PREFIX}{step}"
+    final = directory / f"{_PREFIX}{progress.step}"
     temporary = directory / f"{final.name}.tmp"
     sums.collect_on_main(accelerator)
     accelerator.save_state(str(temporary), safe_serialization=True)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        (temporary / _STATE).write_text(json.dumps({"step": step}), encoding="utf-8")
+        state = json.dumps(dataclasses.asdict(progress))
+        (temporary / _STATE).write_text(state, encoding="utf-8")
         if final.exists():
             shutil.rmtree(final)
         os.replace(temporary, final)
@@ -42,8 +57,8 @@ def latest(directory: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def load(accelerator: Accelerator, checkpoint: Path, sums: Sums) -> int:
-    """Restore everything that was prepared or registered; return the step to go on from.
+def load(accelerator: Accelerator, checkpoint: Path, sums: Sums) -> Progress:
+    """Restore everything that was prepared or registered; return how far the run had come.
 
     Raises
     ------
@@ -51,9 +66,9 @@ def load(accelerator: Accelerator, checkpoint: Path, sums: Sums) -> int:
         When the checkpoint does not fit the model or is damaged.
     """
     try:
-        step = int(json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))["step"])
+        progress = Progress(**json.loads((checkpoint / _STATE).read_text(encoding="utf-8")))
         accelerator.load_state(str(checkpoint))
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(
             f"{checkpoint} cannot be restored ({reason}); delete it to go on from the checkpoint "
@@ -61,7 +76,21 @@ def load(accelerator: Accelerator, checkpoint: Path, sums: Sums) -> int:
         ) from error
     if not accelerator.is_main_process:
         sums.load_state_dict({})
-    return step
+    return progress
+
+
+def save_model(
+    accelerator: Accelerator,
+    policy: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    directory: Path,
+) -> None:
+    """Save the trained model (or its adapter) and tokenizer as an ordinary model folder."""
+    state = accelerator.get_state_dict(policy)
+    if accelerator.is_main_process:
+        folder = directory / "model"
+        accelerator.unwrap_model(policy).save_pretrained(folder, state_dict=state)
+        tokenizer.save_pretrained(folder)
 
 
 def _complete(directory: Path) -> list[Path]:

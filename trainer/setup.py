@@ -48,7 +48,7 @@ class Training:
     train: Sequence[Example]
     held_out: Sequence[Example]
     probes: ProbeSet
-    first_step: int  # steps already done
+    done: checkpoints.Progress
     total_steps: int
     tokenizer: PreTrainedTokenizerBase
 
@@ -89,7 +89,9 @@ def prepare(settings: TrainConfig, warm_up_progress: Progress | None = None) -> 
     sums = Sums(accelerator.device)
     accelerator.register_for_checkpointing(scheduler, sums)
     checkpoint = checkpoints.latest(directory) if settings.resume else None
-    first = checkpoints.load(accelerator, checkpoint, sums) if checkpoint else 0
+    done = checkpoints.Progress()
+    if checkpoint is not None:
+        done = checkpoints.load(accelerator, checkpoint, sums)
     if accelerator.is_main_process:
         config.save(settings)
     header = _header(settings, model, train, total, accelerator)
@@ -102,11 +104,11 @@ def prepare(settings: TrainConfig, warm_up_progress: Progress | None = None) -> 
         step=Step(settings, policy, reference, accelerator),
         sums=sums,
         records=PairRecords() if settings.log_pairs else None,
-        sinks=Sinks(settings, accelerator, header, first),
+        sinks=Sinks(settings, accelerator, header, done.step),
         train=train.examples,
         held_out=held_out[: settings.max_eval_examples],
         probes=probes,
-        first_step=first,
+        done=done,
         total_steps=total,
         tokenizer=tokenizer,
     )

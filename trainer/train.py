@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import resource
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,16 +11,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from trainer import checkpoints, evaluation, metrics
-from trainer.batches import batch_of_step, examples_per_step, item
+from trainer import checkpoints, evaluation
+from trainer.batches import batch_of_step, item
 from trainer.config import TrainConfig
-from trainer.errors import TrainerError
 from trainer.packing import shared_tokens
 from trainer.setup import Progress, Training, prepare
-
-
-class Diverged(TrainerError):
-    """The loss or the gradient is no longer a number."""
+from trainer.window import Window
 
 
 def train(config: TrainConfig, warm_up_progress: Progress | None = None) -> Path:
@@ -34,13 +27,14 @@ def train(config: TrainConfig, warm_up_progress: Progress | None = None) -> Path
     TrainerError
         With one sentence; what was logged and saved before stays.
     """
+    folder = Path(config.output_dir)
     run = prepare(config, warm_up_progress)
     with _ended(run), _bar(run) as bar:
-        if run.first_step == 0:
+        if run.done.step == 0:
             evaluate(run, 0)
         window = Window(run)
-        for step in range(run.first_step + 1, run.total_steps + 1):
-            window.tokens += optimize(run, step)
+        for step in range(run.done.step + 1, run.total_steps + 1):
+            window.add(optimize(run, step))
             last = step == run.total_steps
             if _due(step, config.logging_steps) or last:
                 means = window.log(step)
@@ -48,11 +42,11 @@ def train(config: TrainConfig, warm_up_progress: Progress | None = None) -> Path
             if _due(step, config.eval_steps) or last:
                 evaluate(run, step)
             if _due(step, config.save_steps):
-                save(run, step)
+                save(run, checkpoints.Progress(step, window.all_tokens))
             bar.update()
         if config.save_model:
-            save_model(run)
-    return Path(config.output_dir)
+            checkpoints.save_model(run.accelerator, run.policy, run.tokenizer, folder)
+    return folder
 
 
 def optimize(run: Training, step: int) -> int:
@@ -76,41 +70,6 @@ def optimize(run: Training, step: int) -> int:
     return sum(shared_tokens(item(example)) for example in batch.examples)
 
 
-class Window:
-    """One logging window: what the device has summed, and how long it took."""
-
-    def __init__(self, run: Training) -> None:
-        self.run = run
-        self.first, self.tokens, self.started = run.first_step, 0, time.perf_counter()
-        self.examples = examples_per_step(run.config, run.accelerator.num_processes)
-        self.computed = 0
-
-    def log(self, step: int) -> dict[str, float]:
-        """Write the window's means and start the next window."""
-        run = self.run
-        means = metrics.finish(run.sums.means(run.accelerator))
-        seconds = time.perf_counter() - self.started
-        self.computed += self.tokens
-        means |= {
-            "epoch": step * self.examples / len(run.train),
-            "tokens": self.computed,
-            "tokens_per_second": self.tokens / seconds,
-            "examples_per_second": (step - self.first) * self.examples / seconds,
-            "memory": _peak_memory(run.accelerator.device),
-        }
-        run.sinks.write("train", step, means)
-        if run.records is not None:
-            run.records.write(run.sinks.log, run.accelerator.process_index)
-        if not (math.isfinite(means["loss"]) and math.isfinite(means["grad_norm"])):
-            raise Diverged(
-                f"step {step}: the loss is {means['loss']:g} and the gradient norm "
-                f"{means['grad_norm']:g}, expected finite numbers; lower --learning_rate or go on "
-                "from an earlier checkpoint with --resume true"
-            )
-        self.first, self.tokens, self.started = step, 0, time.perf_counter()
-        return means
-
-
 def evaluate(run: Training, step: int) -> None:
     """Measure the held-out examples and the fixed probe set."""
     run.policy.eval()
@@ -121,23 +80,13 @@ def evaluate(run: Training, step: int) -> None:
     evaluation.probe(run.step, run.probes, size, step, run.sinks)
 
 
-def save(run: Training, step: int) -> None:
+def save(run: Training, progress: checkpoints.Progress) -> None:
     """Write a checkpoint, after everything that was logged before it has reached the disk."""
     if run.records is not None:
         run.records.write(run.sinks.log, run.accelerator.process_index)
     run.sinks.log.flush()
     directory, keep = Path(run.config.output_dir), run.config.save_total_limit
-    checkpoints.save(run.accelerator, directory, step, run.sums, keep)
-
-
-def save_model(run: Training) -> None:
-    """Save the trained model (or its adapter) and tokenizer as an ordinary checkpoint."""
-    folder = Path(run.config.output_dir) / "model"
-    state = run.accelerator.get_state_dict(run.policy)
-    if run.accelerator.is_main_process:
-        inner = run.accelerator.unwrap_model(run.policy)
-        inner.save_pretrained(folder, state_dict=state)
-        run.tokenizer.save_pretrained(folder)
+    checkpoints.save(run.accelerator, directory, progress, run.sums, keep)
 
 
 @contextlib.contextmanager
@@ -160,7 +109,7 @@ def _ended(run: Training) -> Iterator[None]:
 def _bar(run: Training) -> tqdm[None]:
     return tqdm(
         total=run.total_steps,
-        initial=run.first_step,
+        initial=run.done.step,
         desc=run.config.run_name,
         unit="step",
         disable=not run.accelerator.is_main_process,
@@ -174,11 +123,3 @@ def _due(step: int, every: int) -> bool:
 
 def _short(means: dict[str, float], name: str) -> str:
     return f"{means.get(name, math.nan):.3f}"
-
-
-def _peak_memory(device: torch.device) -> float:
-    """Return the peak memory so far [GiB]."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS, else KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

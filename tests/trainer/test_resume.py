@@ -79,7 +79,7 @@ def test_twenty_kills_at_random_moments_leave_one_whole_trajectory(settings, tmp
     assert [row["step"] for row in found.evals] == [row["step"] for row in expected.evals]
     for kind in ("train", "evals"):
         for one, other in zip(getattr(expected, kind), getattr(found, kind), strict=True):
-            for name in ("loss", "rewards/margins", "logps/chosen", "learning_rate"):
+            for name in ("loss", "rewards/margins", "logps/chosen", "learning_rate", "tokens"):
                 if name in one:
                     assert other[name] == pytest.approx(one[name], abs=1e-6), (one["step"], name)
     for table in ("train", "probe", "samples"):
