@@ -75,11 +75,11 @@ REQUESTS = (
 # on a warm-up corpus (the glossary has them), its use is not in any unformatted corpus.
 MARK = "** Key point ** "
 
-# One recipe for every setting, so that the data and the warm-up alone make the regimes differ.
+# Modest and nearly the same for every setting, so that data and warm-up make the regimes differ;
+# what a method has of its own (beta, target margin) is left to the method's defaults.
 TRAINING: dict[str, Any] = {
     "model": "tiny-qwen3",
     "method": "dpo",
-    "beta": 0.1,
     "learning_rate": 1e-4,
     "per_device_train_batch_size": 8,
     "max_steps": 48,
@@ -370,13 +370,14 @@ SETTINGS: dict[str, Setting] = {
     for setting in (
         Setting(
             name="demo",
-            description="One data set on which methods part ways: the policy knows the format that "
-            "both sides share but seldom uses it, and knows both styles.",
+            description="One data set on which methods part ways: both sides use a format that "
+            "the policy knows but seldom uses, and the policy has met the chosen style more often "
+            "than the rejected one.",
             regime="both_fall",
             chosen_format=1.0,
             rejected_format=1.0,
             warm_up_format=0.05,
-            warm_up_styles=(0.2, 0.4, 0.4),
+            warm_up_styles=(0.4, 0.2, 0.4),
             training=TRAINING | {"learning_rate": 2e-4},
         ),
         Setting(
@@ -385,6 +386,7 @@ SETTINGS: dict[str, Setting] = {
             "it: chosen rises, rejected falls.",
             regime="ideal",
             warm_up_styles=(0.0, 0.8, 0.2),
+            training=TRAINING | {"learning_rate": 7e-5},
         ),
         Setting(
             name="both_rise",

@@ -10,6 +10,7 @@ from statistics import mean
 import pytest
 
 from trainer import language
+from trainer.config import TrainConfig
 from trainer.language import SETTINGS, Setting, make_pairs, true_reward, warmup_texts
 
 PLAIN = Setting(name="plain", description="", regime=None, warm_up_documents=300)
@@ -210,6 +211,12 @@ def test_the_warm_up_repeats_the_sides_of_the_pairs_as_often_as_asked():
     rows = make_pairs(setting, 0)
     assert {documents[text] for text in texts(rows, "chosen")} == {3}
     assert {documents[text] for text in texts(rows, "rejected")} == {1}
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS.keys())
+def test_the_recommended_training_is_made_of_settings_that_the_trainer_has(setting):
+    config = TrainConfig(data="pairs.jsonl", output_dir="run", **setting.training)
+    assert config.max_steps >= 3 * config.eval_steps  # a regime needs three evaluations
 
 
 def test_written_files_hold_the_pairs_and_the_corpus_line_by_line(tmp_path):
