@@ -95,8 +95,10 @@ def _start(run: Run, split: str) -> pd.DataFrame:
     rows = probes[probes["split"] == split]
     steps = pd.to_numeric(rows["step"], errors="coerce")
     rows = rows[steps == steps.min()].drop_duplicates("pair", keep="last")
-    numbers = rows[_LOGPS + _LENGTHS].apply(pd.to_numeric, errors="coerce")
-    return rows[["pair", "prompt"]].join(numbers).set_index("pair").sort_index()
+    # A column of numbers and truth values or huge integers stays an object column otherwise.
+    numbers = rows[_LOGPS + _LENGTHS].apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    starts = rows[["pair", "prompt"]].join(numbers).set_index("pair")
+    return starts.sort_index(key=lambda pairs: pairs.map(str))
 
 
 def _differences(measure: str, theirs: pd.DataFrame, mine: pd.DataFrame) -> tuple[str, ...]:
