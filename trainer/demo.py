@@ -20,7 +20,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "kto": {"method": "kto"},
     "orpo": {"method": "orpo"},
     "simpo": {"method": "simpo"},
-    "dpo-sft": {"method": "dpo", "sft_weight": 1.0},
+    "dpo-sft": {"method": "dpo", "sft_weight": 0.3},
 }
 
 
