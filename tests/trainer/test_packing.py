@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import copy
 import random
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, Qwen2Config, Qwen3Config
 
+from tests.trainer.dense_oracle import dense_logps
 from trainer import attention
 from trainer.logps import score, token_statistics
 from trainer.packing import Item, balance, pack
-
-sys.path.insert(0, str(Path(__file__).parent))
-from dense_oracle import dense_logps
 
 SHAPE = {
     "vocab_size": 97,
