@@ -18,7 +18,6 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase, get_scheduler
 
 from diagnostics.methods import METHODS
-from diagnostics.runlog import LOG_NAME, read_log
 from trainer import batches, checkpoints, config, data, models, probe_set, tiny
 from trainer.config import TrainConfig
 from trainer.data import Example, PreferenceData
@@ -26,7 +25,7 @@ from trainer.errors import ConfigError, DataError
 from trainer.metrics import Sums
 from trainer.probes.contract import ProbeSet
 from trainer.records import PairRecords
-from trainer.sinks import Sinks
+from trainer.sinks import Sinks, has_trained
 from trainer.step import Step
 
 Progress = Callable[[int, int, float], None]
@@ -129,10 +128,10 @@ def _place_reference(accelerator: Accelerator, frozen: nn.Module) -> nn.Module:
 
 def _claim(settings: TrainConfig, directory: Path) -> None:
     """Make sure that the output folder may be written to and holds no other run."""
-    begun = (directory / "config.json").is_file()
-    if settings.resume and begun:
-        config.check_resume(settings)
-    elif (begun and checkpoints.latest(directory) is not None) or _has_trained(directory):
+    if settings.resume:
+        if (directory / "config.json").is_file():
+            config.check_resume(settings)
+    elif checkpoints.latest(directory) is not None or has_trained(directory):
         raise ConfigError(
             f"--output_dir {directory} already holds a run: add --resume true to go on with it, or "
             "choose another folder"
@@ -144,10 +143,6 @@ def _claim(settings: TrainConfig, directory: Path) -> None:
             f"--output_dir {directory} cannot be made ({error.strerror}): choose a folder that can "
             "be written to"
         ) from error
-
-
-def _has_trained(directory: Path) -> bool:
-    return (directory / LOG_NAME).is_file() and bool(read_log(directory).train)
 
 
 def initial_model(settings: TrainConfig, progress: Progress | None = None) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.compute as pc
 from accelerate import Accelerator
 
-from diagnostics.runlog import LOG_NAME, RunLog, read_pairs
+from diagnostics.runlog import LOG_NAME, RunLog, read_log, read_pairs
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
 
@@ -30,7 +30,7 @@ class Sinks:
     ) -> None:
         self.main = accelerator.is_main_process
         self.rank = accelerator.process_index
-        if self.main and (first_step or (config.resume and _has_log(config))):
+        if self.main and (first_step or has_trained(Path(config.output_dir))):
             self.log = RunLog.resume(config.output_dir, first_step)
         elif self.main:
             self.log = RunLog.create(config.output_dir, header)
@@ -67,8 +67,9 @@ class Sinks:
             self.wandb.finish(exit_code=0 if status == "completed" else 1)
 
 
-def _has_log(config: TrainConfig) -> bool:
-    return (Path(config.output_dir) / LOG_NAME).is_file()
+def has_trained(directory: Path) -> bool:
+    """Tell whether the folder's log holds a training step."""
+    return (directory / LOG_NAME).is_file() and bool(read_log(directory).train)
 
 
 def _wandb_id(config: TrainConfig) -> str:
