@@ -47,6 +47,13 @@ def packed_attention(
             module, query, key, value, attention_mask, scaling=scaling, **kwargs
         )
         return output, None
+    for extra in ("softcap", "s_aux"):
+        if kwargs.get(extra) is not None:
+            raise ValueError(f"its attention needs {extra}, which packed attention does not know")
+    # Under autocast, rotary embeddings leave query and key in fp32 beside a half-precision value.
+    device = query.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else value.dtype
+    query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     varlen = _varlen() if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) else None
     if varlen is None:
         return _segment_by_segment(query, key, value, packed_layout, scaling), None

@@ -75,7 +75,8 @@ def divide_for_scoring(examples: Sequence[Example], size: int, world: int) -> Ba
     Every rank gets the same number of micro-batches, as sharded models need.
     """
     per_rank = math.ceil(len(examples) / (size * world))
-    return divide(examples, per_rank * world)
+    # No part may be empty, so a remainder makes the parts larger instead of more.
+    return divide(examples, max(1, min(per_rank, len(examples) // world)) * world)
 
 
 def examples_per_step(config: TrainConfig, world: int) -> int:

@@ -22,10 +22,11 @@ _STATE = "seesaw.json"
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: optimizer steps done, and tokens computed for them by all ranks."""
+    """How far a run has come: optimizer steps, their tokens on all ranks, examples per step."""
 
     step: int = 0
     tokens: int = 0
+    examples_per_step: int = 0
 
 
 def save(
@@ -68,8 +69,8 @@ def load(accelerator: Accelerator, checkpoint: Path, sums: Sums) -> Progress:
     try:
         progress = Progress(**json.loads((checkpoint / _STATE).read_text(encoding="utf-8")))
         accelerator.load_state(str(checkpoint))
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a damaged file fails in as many ways as there are formats
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"{checkpoint} cannot be restored ({reason}); delete it to go on from the checkpoint "
             "before it, or start a new --output_dir"

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import yaml
+from accelerate import PartialState
 from tqdm import tqdm
 from transformers import HfArgumentParser
 from transformers.utils import logging as transformers_logging
@@ -41,7 +42,8 @@ def run(arguments: Sequence[str]) -> int:
             config = parse(list(arguments))
             with WarmUpBar() as bar:
                 train(config, bar.update)
-            report(["diagnose", "--line", config.output_dir], config.output_dir)
+            if PartialState().is_main_process:
+                report(["diagnose", "--line", config.output_dir], config.output_dir)
     except (TrainerError, DiagnosticsError) as error:
         return _stop(str(error))
     except torch.OutOfMemoryError as error:

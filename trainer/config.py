@@ -33,6 +33,7 @@ class TrainConfig:
     data: str = _option("", "File, folder or hub name of the preference data.")
     output_dir: str = _option("", "Folder that receives the log, the probes and the checkpoints.")
     data_split: str = _option("train", "Split of a hub data set.")
+    eval_split: str = _option("train", "Split of a hub data set given as --eval_data.")
     eval_data: str = _option("", "Held-out data; empty: a part of --data is held out.")
     warmup_data: str = _option("", "Text a tiny model is warmed up on; empty: --data.")
     name: str = _option("", "Name of the run; empty: the name of output_dir.")
@@ -147,6 +148,19 @@ class TrainConfig:
         if self.label_smoothing != UNSET and not 0 <= self.label_smoothing < 0.5:
             raise ConfigError(
                 f"--label_smoothing is {self.label_smoothing}: expected 0 or more and below 0.5"
+            )
+        if self.max_grad_norm < 0:
+            raise ConfigError(
+                f"--max_grad_norm is {self.max_grad_norm}: expected a norm, or 0 for none"
+            )
+        if not 0 <= self.warmup_ratio <= 1:
+            raise ConfigError(
+                f"--warmup_ratio is {self.warmup_ratio}: expected a share between 0 and 1"
+            )
+        if self.probe_samples > 0 and self.probe_sample_tokens < 1:
+            raise ConfigError(
+                f"--probe_sample_tokens is {self.probe_sample_tokens}: expected at least 1, or "
+                "--probe_samples 0"
             )
         if not 0 <= self.held_out <= 0.5:
             raise ConfigError(f"--held_out is {self.held_out}: expected a share between 0 and 0.5")

@@ -6,12 +6,14 @@ The pairs are those of the synthetic instruction language, so that the truth abo
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer import checkpoints, cli, language
+from trainer import cli, language
 from trainer.config import TrainConfig
+from trainer.errors import ConfigError
 from trainer.train import train
 
 # The runs in the order of the table: what each adds to the settings that all share.
@@ -37,6 +39,7 @@ def run_demo(arguments: Sequence[str]) -> None:
     setting = language.SETTINGS["demo"]
     # Each method trains at its own default beta: SimPO's 2 is no DPO beta.
     shared = {name: value for name, value in setting.training.items() if name != "beta"}
+    _check_seed(root, chosen.seed)
     pairs, warm_up = language.write(setting, chosen.seed, root / "data")
     for name, own in RUNS.items():
         directory = root / name
@@ -47,9 +50,19 @@ def run_demo(arguments: Sequence[str]) -> None:
             warmup_data=str(warm_up),
             output_dir=str(directory),
             seed=chosen.seed,
-            resume=checkpoints.latest(directory) is not None,
+            resume=(directory / "config.json").is_file(),
             **{**shared, **own},
         )
         with cli.WarmUpBar() as bar:
             train(config, bar.update)
     cli.report(["compare", str(root)], str(root))
+
+
+def _check_seed(root: Path, seed: int) -> None:
+    """Refuse to compare runs of two seeds as if they were of one."""
+    for path in root.glob("*/config.json"):
+        before = json.loads(path.read_text(encoding="utf-8"))["seed"]
+        if before != seed:
+            raise ConfigError(
+                f"{root} holds a demo of seed {before}: choose another --output_dir for seed {seed}"
+            )

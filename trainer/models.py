@@ -85,12 +85,17 @@ def load_model(config: TrainConfig, model: str) -> PreTrainedModel:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(_cannot_load("model", model, error)) from error
     disable_dropout(loaded)
+    try:
+        loaded.generation_config.validate(strict=True)
+    except ValueError:  # sampling values without sampling: such a model could not be saved again
+        loaded.generation_config.do_sample = True
     return loaded
 
 
 def build_policy(config: TrainConfig, model: str) -> nn.Module:
     """Load the policy; wrap it with LoRA when `lora_r` is positive."""
     policy = load_model(config, model)
+    _check_window(config, policy, model)
     check_packed_layout(policy, model)
     if config.gradient_checkpointing:
         _recompute_activations(policy)
@@ -104,6 +109,16 @@ def _recompute_activations(policy: Any) -> None:
         policy.activation_checkpointing_enable(activation_checkpointing_kwargs=how)
     else:
         policy.gradient_checkpointing_enable(gradient_checkpointing_kwargs=how)
+
+
+def _check_window(config: TrainConfig, policy: PreTrainedModel, model: str) -> None:
+    """Refuse a sliding window shorter than the rows: packed attention sees the whole row."""
+    window = getattr(policy.config.get_text_config(), "sliding_window", None)
+    if window is not None and window < config.max_length:
+        raise ModelError(
+            f"{model} attends to windows of {window} tokens and --max_length is "
+            f"{config.max_length}: lower --max_length to {window}"
+        )
 
 
 def _with_lora(config: TrainConfig, model: str, policy: PreTrainedModel) -> nn.Module:
@@ -166,6 +181,7 @@ def check_packed_layout(model: PreTrainedModel, name: str, tolerance: float = 1e
     model.eval()
     try:
         packed = score(model, pack([Item(prompt, [one, two])], model.device)).logps_C.double()
+        model.set_attn_implementation("eager")
         alone = torch.cat(
             [_plain_logps(model, prompt, completion) for completion in (one, two)]
         ).double()
@@ -175,6 +191,7 @@ def check_packed_layout(model: PreTrainedModel, name: str, tolerance: float = 1e
             "whose attention goes through transformers' attention interface"
         ) from error
     finally:
+        model.set_attn_implementation(attention.NAME)
         model.train(training)
     gap = ((packed - alone).abs() / alone.abs().clamp(min=1e-6)).max().item()
     if not gap <= tolerance:
@@ -194,20 +211,20 @@ def _plain_logps(model: PreTrainedModel, prompt: list[int], completion: list[int
     return picked.sum(-1)
 
 
-def identity(name: str, model: str) -> dict[str, Any]:
-    """Return what identifies the initial weights: the given name, and digests where local.
+def identity(config: TrainConfig, model: str) -> dict[str, Any]:
+    """Return what identifies the initial weights: the name given, and digests where local.
 
     `model` is where they were loaded from: a tiny model's name stands for a folder in the cache.
     """
     path = Path(model)
     if not path.is_dir():
-        commit = getattr(AutoConfig.from_pretrained(model), "_commit_hash", None)
-        return {"name": name, "hub_commit": commit}
+        hub = AutoConfig.from_pretrained(model, trust_remote_code=config.trust_remote_code)
+        return {"name": config.model, "hub_commit": getattr(hub, "_commit_hash", None)}
     digests = {}
     for weights in sorted(path.glob("*.safetensors")):
         with weights.open("rb") as file:
             digests[weights.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": name, "sha256": digests}
+    return {"name": config.model, "sha256": digests}
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

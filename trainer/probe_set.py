@@ -8,9 +8,10 @@ import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from trainer.config import TrainConfig
 from trainer.data import Example
@@ -38,7 +39,9 @@ def build(
     chosen = choose(train)
     samples = []
     if config.probe_samples > 0:
-        samples = sample_completions(config, policy, tokenizer, chosen)
+        # A fresh adapter changes nothing yet, so the model inside LoRA is the initial policy too.
+        inner: Any = policy.get_base_model() if hasattr(policy, "get_base_model") else policy
+        samples = sample_completions(config, inner, tokenizer, chosen)
     return ProbeSet(chosen, choose(held_out), tuple(samples))
 
 
@@ -81,9 +84,7 @@ def _generate(
     end = tokenizer.eos_token_id
     ids = [[end] * pad + list(e.prompt_ids) for pad, e in zip(padding, examples, strict=True)]
     mask = [[0] * pad + [1] * (width - pad) for pad in padding]
-    rows = policy.generate(
-        torch.tensor(ids, device=policy.device),
-        attention_mask=torch.tensor(mask, device=policy.device),
+    plain = GenerationConfig(
         do_sample=True,
         temperature=1.0,
         top_k=0,
@@ -93,6 +94,16 @@ def _generate(
         eos_token_id=end,
         pad_token_id=end,
     )
+    # What a call leaves unset comes from the model's own settings, which may hold a repetition
+    # penalty: they step aside.
+    own, policy.generation_config = policy.generation_config, plain
+    try:
+        rows = policy.generate(
+            torch.tensor(ids, device=policy.device),
+            attention_mask=torch.tensor(mask, device=policy.device),
+        )
+    finally:
+        policy.generation_config = own
     sampled: list[list[int]] = rows[:, width:].tolist()
     return sampled
 

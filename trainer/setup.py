@@ -14,6 +14,7 @@ import accelerate
 import torch
 import transformers
 from accelerate import Accelerator
+from accelerate.utils import GradientAccumulationPlugin
 from torch import nn
 from transformers import PreTrainedTokenizerBase, get_scheduler
 
@@ -62,10 +63,11 @@ def prepare(settings: TrainConfig, warm_up_progress: Progress | None = None) -> 
     """
     directory = Path(settings.output_dir)
     _claim(settings, directory)
-    accelerator = Accelerator(cpu=settings.use_cpu)
+    accelerator = _accelerator(settings)
     if settings.model in tiny.MODEL_CLASSES and accelerator.device.type == "cpu":
         # Matrices this small gain little from more threads, and crawl when cores are shared.
         torch.set_num_threads(1)
+    _check_mismatch(settings, accelerator.num_processes)
     transformers.set_seed(settings.seed)
     with accelerator.main_process_first():
         model = initial_model(settings, warm_up_progress)
@@ -91,6 +93,7 @@ def prepare(settings: TrainConfig, warm_up_progress: Progress | None = None) -> 
     done = checkpoints.Progress()
     if checkpoint is not None:
         done = checkpoints.load(accelerator, checkpoint, sums)
+        _check_batch(settings, done, accelerator.num_processes)
     if accelerator.is_main_process:
         config.save(settings)
     header = _header(settings, model, train, total, accelerator)
@@ -110,6 +113,17 @@ def prepare(settings: TrainConfig, warm_up_progress: Progress | None = None) -> 
         done=done,
         total_steps=total,
         tokenizer=tokenizer,
+    )
+
+
+def _accelerator(settings: TrainConfig) -> Accelerator:
+    """Return the accelerator; precision and accumulation are the step's business, not its."""
+    # Apple's GPUs know no float64, in which the metrics are summed.
+    mps = torch.backends.mps.is_available() and not torch.cuda.is_available()
+    return Accelerator(
+        cpu=settings.use_cpu or mps,
+        mixed_precision="no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
 
 
@@ -159,8 +173,9 @@ def initial_model(settings: TrainConfig, progress: Progress | None = None) -> st
 
 def tiny_documents(settings: TrainConfig) -> list[tiny.Document]:
     """Return the texts a tiny model learns: --warmup_data, or both sides of --data."""
-    source = settings.warmup_data or settings.data
-    return list(data.documents(source, undesirable=True))
+    if settings.warmup_data:
+        return list(data.documents(settings.warmup_data, undesirable=True))
+    return list(data.documents(settings.data, split=settings.data_split, undesirable=True))
 
 
 def load_data(
@@ -171,7 +186,14 @@ def load_data(
     whole = data.load_examples(settings.data, tokenizer, settings.max_length, split=split)
     _check_shape(settings, whole)
     if settings.eval_data:
-        held = data.load_examples(settings.eval_data, tokenizer, settings.max_length)
+        if (settings.eval_data, settings.eval_split) == (settings.data, split):
+            raise ConfigError(
+                "--eval_data is --data itself: leave it out to hold a part back, or name another "
+                "--eval_split"
+            )
+        held = data.load_examples(
+            settings.eval_data, tokenizer, settings.max_length, split=settings.eval_split
+        )
         _check_shape(settings, held)
         return whole, held.examples
     if settings.held_out == 0:
@@ -194,12 +216,31 @@ def _check_shape(settings: TrainConfig, found: PreferenceData) -> None:
         )
 
 
+def _check_mismatch(settings: TrainConfig, world: int) -> None:
+    """KTO's reference point pairs a prompt with the completion of another example of the batch."""
+    if not METHODS[settings.method].paired and batches.examples_per_step(settings, world) < 2:
+        raise ConfigError(
+            f"{settings.method} needs at least two examples per step for its reference point: "
+            "raise --per_device_train_batch_size or --gradient_accumulation_steps"
+        )
+
+
 def _check_vocabulary(tokenizer: PreTrainedTokenizerBase, policy: nn.Module, model: str) -> None:
     embeddings = policy.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
     if len(tokenizer) > embeddings:
         raise DataError(
             f"the tokenizer of {model} has {len(tokenizer)} tokens and the model embeds "
             f"{embeddings}: use the tokenizer that the model was trained with"
+        )
+
+
+def _check_batch(settings: TrainConfig, done: checkpoints.Progress, world: int) -> None:
+    """Refuse to resume with other examples per step: the data order would not go on."""
+    size = batches.examples_per_step(settings, world)
+    if done.examples_per_step != size:
+        raise ConfigError(
+            f"--resume: {world} processes make {size} examples per step, and the run began with "
+            f"{done.examples_per_step}; use as many processes as before"
         )
 
 
@@ -259,7 +300,7 @@ def _header(
             "accelerate": accelerate.__version__,
         },
         "git_revision": _git_revision(),
-        "model": models.identity(settings.model, model),
+        "model": models.identity(settings, model),
         "data": dict(train.identity),
         "template": template,
         "template_sha256": template and hashlib.sha256(template.encode()).hexdigest(),

@@ -42,7 +42,7 @@ def train(config: TrainConfig, warm_up_progress: Progress | None = None) -> Path
             if _due(step, config.eval_steps) or last:
                 evaluate(run, step)
             if _due(step, config.save_steps):
-                save(run, checkpoints.Progress(step, window.all_tokens))
+                save(run, checkpoints.Progress(step, window.all_tokens, window.examples))
             bar.update()
         if config.save_model:
             checkpoints.save_model(run.accelerator, run.policy, run.tokenizer, folder)

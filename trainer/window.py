@@ -54,8 +54,8 @@ class Window:
         if not (math.isfinite(means["loss"]) and math.isfinite(means["grad_norm"])):
             raise Diverged(
                 f"step {step}: the loss is {means['loss']:g} and the gradient norm "
-                f"{means['grad_norm']:g}, expected finite numbers; lower --learning_rate or go on "
-                "from an earlier checkpoint with --resume true"
+                f"{means['grad_norm']:g}, expected finite numbers; start again in a new "
+                "--output_dir with a lower --learning_rate or a lower --max_grad_norm"
             )
         self._start(step)
         return means

@@ -52,6 +52,17 @@ BAD = {
         "same target margin",
     ),
     "a setting of another method": ({"simpo_gamma": 1.0}, [PAIR], "means nothing to dpo"),
+    "negative clipping": ({"max_grad_norm": -1}, [PAIR], "--max_grad_norm is -1"),
+    "one example a step for KTO": (
+        {"method": "kto", "per_device_train_batch_size": 1},
+        [{**PAIR, "prompt": f"{n}"} for n in range(9)],
+        "at least two examples per step",
+    ),
+    "evaluation on the training data": (
+        {"eval_data": "DATA"},
+        [PAIR] * 3,
+        "--eval_data is --data itself",
+    ),
     "missing column": ({}, [{"prompt": "a", "chosen": "b"}], "rejected"),
     "empty data": ({}, [], "empty|no rows|holds no"),
     "equal sides": ({}, [{**PAIR, "rejected": " sings"}] * 3, "identical|equal|same"),
@@ -71,6 +82,7 @@ BAD = {
 def test_bad_input_is_one_sentence_and_exit_status_2(case, tiny_model, tmp_path, capsys):
     given, rows, expected = BAD[case]
     data = write(tmp_path / "data.jsonl", *rows)
+    given = {name: data if value == "DATA" else value for name, value in given.items()}
     output = tmp_path / "run"
     status = main(flags(tiny_model, data, output, **given))
     message = capsys.readouterr().err.replace("\r", "\n").strip().splitlines()[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
@@ -98,6 +99,16 @@ def test_resuming_with_another_learning_rate_is_refused(settings):
     train(config)
     with pytest.raises(ConfigError, match=r"learning_rate is 0\.5 but the run in"):
         train(replace(config, resume=True, learning_rate=0.5))
+
+
+def test_resuming_with_other_examples_per_step_is_refused(settings):
+    config = settings(save_steps=2)
+    train(config)
+    path = Path(config.output_dir) / "checkpoint-4" / "seesaw.json"
+    state = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**state, "examples_per_step": 16}), encoding="utf-8")
+    with pytest.raises(ConfigError, match="8 examples per step, and the run began with 16"):
+        train(replace(config, resume=True))
 
 
 def test_only_the_newest_checkpoints_are_kept_and_half_ones_are_ignored(settings):
