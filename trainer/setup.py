@@ -89,11 +89,7 @@ def prepare(settings: TrainConfig, warm_up_progress: Progress | None = None) -> 
         reference.policy = policy
     sums = Sums(accelerator.device)
     accelerator.register_for_checkpointing(scheduler, sums)
-    checkpoint = checkpoints.latest(directory) if settings.resume else None
-    done = checkpoints.Progress()
-    if checkpoint is not None:
-        done = checkpoints.load(accelerator, checkpoint, sums)
-        _check_batch(settings, done, accelerator.num_processes)
+    done = _restored(settings, accelerator, sums)
     if accelerator.is_main_process:
         config.save(settings)
     header = _header(settings, model, train, total, accelerator)
@@ -234,14 +230,23 @@ def _check_vocabulary(tokenizer: PreTrainedTokenizerBase, policy: nn.Module, mod
         )
 
 
-def _check_batch(settings: TrainConfig, done: checkpoints.Progress, world: int) -> None:
-    """Refuse to resume with other examples per step: the data order would not go on."""
+def _restored(settings: TrainConfig, accelerator: Accelerator, sums: Sums) -> checkpoints.Progress:
+    """Restore the latest checkpoint when resuming; return how far the run has come.
+
+    Other examples per step than before are refused: the data order would not go on.
+    """
+    checkpoint = checkpoints.latest(Path(settings.output_dir)) if settings.resume else None
+    if checkpoint is None:
+        return checkpoints.Progress()
+    done = checkpoints.load(accelerator, checkpoint, sums)
+    world = accelerator.num_processes
     size = batches.examples_per_step(settings, world)
     if done.examples_per_step != size:
         raise ConfigError(
             f"--resume: {world} processes make {size} examples per step, and the run began with "
             f"{done.examples_per_step}; use as many processes as before"
         )
+    return done
 
 
 def _probe_set(
