@@ -31,7 +31,7 @@ from trainer.models import Reference
 from trainer.packing import PackedBatch, pack
 from trainer.records import PairRecords
 
-_SATURATED = 0.1  # of the pull at zero margin; SCIENCE: sigma(-beta m) / 0.5 < 0.1 for DPO
+_SATURATED = 0.1  # of the pull at zero margin: sigma(-beta m) < 0.05 for DPO; our convention
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Step:
         totals: _Totals,
         sums: metrics.Sums,
     ) -> Tensor:
-        """Return this micro-batch's part of the SFT term (LOGS: TRL's is the token mean)."""
+        """Return this micro-batch's part of the SFT term, a mean over tokens or sequences."""
         zero = scores.logps_C.new_zeros(())
         if self.sft_weight == 0 or totals.sft_sequences == 0:
             return zero
