@@ -88,7 +88,9 @@ class TrainConfig:
 
     # Logging, evaluation, checkpoints
     logging_steps: int = _option(1, "Optimizer steps of one logging window.")
-    eval_steps: int = _option(50, "Optimizer steps between evaluations and probes; 0: ends only.")
+    eval_steps: int = _option(
+        -1, "Optimizer steps between evaluations and probes; 0: ends only, -1: ten times in all."
+    )
     save_steps: int = _option(500, "Optimizer steps between checkpoints; 0: none.")
     save_total_limit: int = _option(2, "Checkpoints kept; older ones are deleted.")
     save_model: bool = _option(True, "Save the trained model under output_dir/model.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 import subprocess
 from collections.abc import Callable, Sequence
@@ -51,6 +52,12 @@ class Training:
     done: checkpoints.Progress
     total_steps: int
     tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def eval_every(self) -> int:
+        """Optimizer steps between two evaluations; 0 for none but those at the ends."""
+        given = self.config.eval_steps
+        return given if given >= 0 else math.ceil(self.total_steps / 10)
 
 
 def prepare(settings: TrainConfig, warm_up_progress: Progress | None = None) -> Training:

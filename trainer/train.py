@@ -39,7 +39,7 @@ def train(config: TrainConfig, warm_up_progress: Progress | None = None) -> Path
             if _due(step, config.logging_steps) or last:
                 means = window.log(step)
                 bar.set_postfix(loss=_short(means, "loss"), margin=_short(means, "rewards/margins"))
-            if _due(step, config.eval_steps) or last:
+            if _due(step, run.eval_every) or last:
                 evaluate(run, step)
             if _due(step, config.save_steps):
                 save(run, checkpoints.Progress(step, window.all_tokens, window.examples))

@@ -118,6 +118,13 @@ def test_gradient_checkpointing_changes_nothing(settings, tmp_path):
     assert_same_rows(rows(plain), rows(saving), 1e-5)
 
 
+def test_a_run_is_evaluated_ten_times_unless_told_otherwise(settings):
+    config = settings(max_steps=20, eval_steps=-1)
+    train(config)
+    steps = [row["step"] for row in rows(config, "evals")]
+    assert steps == list(range(0, 21, 2))
+
+
 def test_a_learning_rate_of_zero_leaves_the_probe_where_it_was(settings):
     config = settings(learning_rate=0.0, max_steps=3)
     train(config)
