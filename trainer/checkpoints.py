@@ -47,7 +47,7 @@ def save(
         if final.exists():
             shutil.rmtree(final)
         os.replace(temporary, final)
-        for old in _complete(directory)[: -keep or None] if keep > 0 else []:
+        for old in _complete(directory)[:-keep] if keep > 0 else []:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
 

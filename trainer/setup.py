@@ -6,7 +6,7 @@ import hashlib
 import math
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,6 @@ from trainer.probes.contract import ProbeSet
 from trainer.records import PairRecords
 from trainer.sinks import Sinks, has_trained
 from trainer.step import Step
-
-Progress = Callable[[int, int, float], None]
 
 
 @dataclass
@@ -60,7 +58,7 @@ class Training:
         return given if given >= 0 else math.ceil(self.total_steps / 10)
 
 
-def prepare(settings: TrainConfig, warm_up_progress: Progress | None = None) -> Training:
+def prepare(settings: TrainConfig, warm_up_progress: tiny.Progress | None = None) -> Training:
     """Load data, models and probes, restore a checkpoint when resuming, and open the log.
 
     Raises
@@ -99,7 +97,10 @@ def prepare(settings: TrainConfig, warm_up_progress: Progress | None = None) -> 
     done = _restored(settings, accelerator, sums)
     if accelerator.is_main_process:
         config.save(settings)
-    header = _header(settings, model, train, total, accelerator)
+    # Only the main process writes it, and it digests all weights.
+    header = (
+        _header(settings, model, train, total, accelerator) if accelerator.is_main_process else {}
+    )
     return Training(
         config=settings,
         accelerator=accelerator,
@@ -162,7 +163,7 @@ def _claim(settings: TrainConfig, directory: Path) -> None:
         ) from error
 
 
-def initial_model(settings: TrainConfig, progress: Progress | None = None) -> str:
+def initial_model(settings: TrainConfig, progress: tiny.Progress | None = None) -> str:
     """Return the path or hub name of the initial policy; a tiny model is built first."""
     if settings.model not in tiny.MODEL_CLASSES:
         return settings.model

@@ -19,7 +19,7 @@ from trainer.errors import ConfigError
 
 
 class Sinks:
-    """Everything a training writes to; use as a context manager so that the end is recorded."""
+    """Everything a training writes to; `end` records how it ended and closes it."""
 
     def __init__(
         self,
@@ -29,7 +29,6 @@ class Sinks:
         first_step: int,
     ) -> None:
         self.main = accelerator.is_main_process
-        self.rank = accelerator.process_index
         if self.main and (first_step or has_trained(Path(config.output_dir))):
             self.log = RunLog.resume(config.output_dir, first_step)
         elif self.main:

@@ -15,7 +15,8 @@ from trainer import checkpoints, evaluation
 from trainer.batches import batch_of_step, item
 from trainer.config import TrainConfig
 from trainer.packing import shared_tokens
-from trainer.setup import Progress, Training, prepare
+from trainer.setup import Training, prepare
+from trainer.tiny import Progress
 from trainer.window import Window
 
 
