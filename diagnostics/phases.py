@@ -19,6 +19,7 @@ from diagnostics.intervals import Interval, in_words, number
 from diagnostics.regimes import Regime
 from diagnostics.schema import NATS_PER_TOKEN, metric
 from diagnostics.share import SPLITS, ShareEstimate, default_split, estimate, trajectory
+from diagnostics.verdicts import Evidence
 
 if TYPE_CHECKING:
     from diagnostics.run import Run
@@ -36,18 +37,6 @@ CLEAR = 2.0  # a deciding value this many half-widths from 0 is called clear
 # Three intervals are looked at, so one of them must exclude 0 at 1 - 0.05/3 (Bonferroni) before
 # anything has moved: that is 2.39 / 1.96 half-widths of its 95 % interval.
 FAMILY_WISE = 1.22
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """One number behind a verdict, with the threshold it was held against, if any."""
-
-    quantity: str
-    value: float
-    unit: str
-    threshold: float | None = None
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True)

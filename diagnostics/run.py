@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from diagnostics.meaning import Meaning
 from diagnostics.runlog import PAIR_TABLES
 
 # Columns of `train` and `evals` that are no metrics: when the row was written [seconds, Unix].
@@ -18,12 +19,16 @@ EXTRA_COLUMNS = ("time",)
 
 @dataclass(frozen=True)
 class Source:
-    """Where a run came from; `version` is the framework's own."""
+    """Where a run came from; `version` is the framework's own.
+
+    `part` names the run inside a file that holds several (a notebook cell, a restart).
+    """
 
     path: str
     reader: str
     framework: str
     version: str | None = None
+    part: str | None = None
 
 
 def empty_steps() -> pd.DataFrame:
@@ -55,8 +60,9 @@ class Run:
     as float64, a column `time` where the log has it, and the columns named in `unrecognised`.
     `probes` and `samples` are the pair tables "probe" and "samples" of docs/run-log.md, one row a
     pair and evaluation. `status` is "running", "completed", "failed" or "stopped"; a run whose
-    process was killed never said so and stays "running". `caveats` are sentences on what the
-    numbers of this source do not mean.
+    process was killed never said so and stays "running". `meaning` says what the logged rewards
+    are, None where the reader cannot tell. `caveats` are sentences on what the numbers of this
+    source do not mean. `tables` holds the other pair tables of docs/run-log.md by name.
 
     Two runs are equal when all their fields are, NaN counting as equal to NaN.
     """
@@ -73,6 +79,8 @@ class Run:
     status: str = "running"
     unrecognised: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
+    meaning: Meaning | None = None
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def last_step(self) -> int | None:
@@ -92,10 +100,11 @@ class Run:
     __hash__ = None  # type: ignore[assignment]
 
     def _frames(self) -> tuple[pd.DataFrame, ...]:
-        return self.train, self.evals, self.probes, self.samples
+        others = (self.tables[name] for name in sorted(self.tables))
+        return self.train, self.evals, self.probes, self.samples, *others
 
     def _words(self) -> tuple[object, ...]:
         # JSON writes every NaN alike, whereas two NaN objects never compare equal.
         mappings = json.dumps([dict(self.config), dict(self.header)], sort_keys=True, default=str)
-        words = (self.name, self.method, self.source, self.status)
-        return (*words, self.unrecognised, self.caveats, mappings)
+        words = (self.name, self.method, self.source, self.status, self.meaning)
+        return (*words, self.unrecognised, self.caveats, *sorted(self.tables), mappings)

@@ -88,18 +88,25 @@ LAWS = (
 # Inside diagnostics a module imports only what stands in an earlier line than its own, or a
 # sibling of its own family.
 DIRECTION = (
-    "errors schema gradient_weights hyperparameters intervals regimes",
+    "errors schema gradient_weights hyperparameters intervals regimes verdicts meaning",
     "methods",
     "logcontents pairtables",
     "runlog",
     "run",
-    "readers trends",
-    "share",
-    "phases forecast",
+    "joinpoints",
+    "trends watch",
+    "share series attribution entanglement",
+    "phases",
+    "forecast",
+    "readers reading",
+    "causes",
+    "advice",
     "examples",
-    "pathologies comparison",
+    "pathologies",
+    "diagnosis",
+    "comparison",
     "tables figures",
-    "terminal",
+    "terminal report",
     "__main__",
 )
 LEVEL = {name: level for level, line in enumerate(DIRECTION) for name in line.split()}

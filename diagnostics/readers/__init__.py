@@ -14,7 +14,7 @@ from diagnostics.readers.contract import Reader
 from diagnostics.readers.native import READER as NATIVE
 from diagnostics.run import Run
 
-__all__ = ["READERS", "Reader", "find_runs", "fingerprint", "read"]
+__all__ = ["READERS", "Reader", "find_runs", "fingerprint", "read", "read_all"]
 
 READERS: tuple[Reader, ...] = (NATIVE,)
 
@@ -26,7 +26,27 @@ DEEPEST = 6
 
 
 def read(path: str | os.PathLike[str]) -> Run:
-    """Return the run that a folder or a log file holds.
+    """Return the only run that a folder or a log file holds.
+
+    Raises
+    ------
+    UnknownFormat
+        When no reader recognises the content.
+    ReadError
+        When it is recognised and cannot be read, or holds several runs.
+    """
+    runs = read_all(path)
+    if len(runs) == 1:
+        return runs[0]
+    parts = ", ".join(run.source.part or run.name for run in runs[:5])
+    raise ReadError(
+        f"{path}: holds {len(runs)} runs ({parts}), expected one; diagnose them all with"
+        f" python -m diagnostics diagnose, or split them with python -m diagnostics import"
+    )
+
+
+def read_all(path: str | os.PathLike[str]) -> tuple[Run, ...]:
+    """Return the runs that a folder or a log file holds, at least one.
 
     Raises
     ------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import orjson
 import pandas as pd
 
 from diagnostics.errors import MalformedLog
+from diagnostics.meaning import Base, Meaning, Scope
+from diagnostics.methods import METHODS
 from diagnostics.readers.contract import Reader
 from diagnostics.run import EXTRA_COLUMNS, Run, Source, empty_steps, pair_frame
 from diagnostics.runlog import (
@@ -76,11 +79,13 @@ def read(path: Path) -> Run:
     unrecognised = sorted({*train.columns, *evals.columns} - known)
     header = contents.header
     versions = header.get("versions")
+    method = str(header["method"]) if header.get("method") else None
+    config = _config(header, folder)
     name = folder.resolve().name if log_path.name == LOG_NAME else log_path.stem
     unreadable = [part for scan in scans.values() for part in scan.unreadable]
     return Run(
         name=str(header.get("name") or name),
-        method=str(header["method"]) if header.get("method") else None,
+        method=method,
         source=Source(
             path=str(path),
             reader=READER.name,
@@ -91,12 +96,30 @@ def read(path: Path) -> Run:
         evals=evals,
         probes=pair_frame(scans["probe"].rows),
         samples=pair_frame(scans["samples"].rows),
-        config=_config(header, folder),
+        config=config,
         header=header,
         status=_status(contents),
         unrecognised=tuple(unrecognised),
         caveats=tuple(_caveats(contents, unreadable, dropped)),
+        meaning=_meaning(method, config.get("beta", header.get("beta"))),
     )
+
+
+_BASES = {
+    "beta*delta": Base.LOGRATIO_SUM,
+    "beta*logps": Base.LOGPS_SUM,
+    "beta*logps_per_token": Base.LOGPS_MEAN,
+}
+
+
+def _meaning(method: str | None, beta: Any) -> Meaning | None:
+    """Return what the rewards of this trainer are; it logs means over the window on all ranks."""
+    if method not in METHODS:
+        return None
+    base = _BASES.get(METHODS[method].reward_kind, Base.OTHER)
+    if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 < beta < inf:
+        return Meaning(base, None, Scope.WINDOW, "the header holds no beta")
+    return Meaning(base, float(beta), Scope.WINDOW, f"beta is {beta:g} in the header")
 
 
 def write(run: Run, directory: str | os.PathLike[str]) -> None:
@@ -254,6 +277,6 @@ READER = Reader(
     name="native",
     title="Seesaw run log",
     recognises=recognises,
-    read=read,
+    read=lambda path: (read(path),),
     export_hint="Train with Seesaw's trainer (python -m trainer): its output folder is the log.",
 )

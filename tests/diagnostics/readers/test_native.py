@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from diagnostics.errors import MalformedLog
+from diagnostics.meaning import Base, Scope
 from diagnostics.readers import native, read
 from diagnostics.readers.native import write
 from diagnostics.run import Run
@@ -232,3 +233,23 @@ def test_a_run_can_be_read_at_every_moment_of_its_life(tmp_path: Path) -> None:
     assert [len(run.samples) for run in seen] == [1, 2, 3, 4, 5]
     assert {run.status for run in seen} == {"running"}
     assert read(tmp_path).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("method", "beta", "base", "factor"),
+    [
+        ("dpo", 0.3, Base.LOGRATIO_SUM, 0.3),
+        ("simpo", 2.0, Base.LOGPS_MEAN, 2.0),
+        ("cpo", 0.1, Base.LOGPS_SUM, 0.1),
+        ("dpo", None, Base.LOGRATIO_SUM, None),
+        ("dpo", math.nan, Base.LOGRATIO_SUM, None),
+    ],
+)
+def test_the_meaning_of_the_rewards_follows_method_and_beta(
+    tmp_path: Path, method: str, beta: float | None, base: Base, factor: float | None
+) -> None:
+    with RunLog.create(tmp_path / "run", {"method": method, "beta": beta}) as log:
+        log.write("train", 1, {"loss": 0.5})
+    meaning = read(tmp_path / "run").meaning
+    assert meaning is not None
+    assert (meaning.base, meaning.factor, meaning.scope) == (base, factor, Scope.WINDOW)

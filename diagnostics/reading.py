@@ -1,0 +1,87 @@
+"""Reading: what several checks need to know of one run, each fact worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from diagnostics.intervals import Floats, Ints
+from diagnostics.methods import METHODS, Method
+from diagnostics.phases import RegimeVerdict, name_regime
+from diagnostics.run import Run
+from diagnostics.series import Changes, changes
+from diagnostics.share import ShareEstimate, trajectory
+from diagnostics.trends import PairTrends, pair_trends
+
+MIN_LOGGED = 6  # records; with fewer, no direction is read from a log
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One run with its derived facts. They are computed when first asked for, and never raise."""
+
+    run: Run
+
+    @cached_property
+    def method(self) -> Method | None:
+        """The facts of the run's method; None where it is unknown."""
+        return METHODS.get(self.run.method or "")
+
+    @cached_property
+    def hyper(self) -> Mapping[str, Any]:
+        """The method's settings as configured, with the method's defaults for what is not known."""
+        if self.method is None:
+            return dict(self.run.config)
+        names = {one.name for one in self.method.hyperparameters}
+        return self.method.hyper({k: v for k, v in self.run.config.items() if k in names})
+
+    @cached_property
+    def estimates(self) -> list[ShareEstimate]:
+        """The probe set's estimates by evaluation, on the split that the regime is named on."""
+        return trajectory(self.run)
+
+    @cached_property
+    def held_out(self) -> list[ShareEstimate]:
+        """The same on the held-out pairs."""
+        return trajectory(self.run, "held_out")
+
+    @cached_property
+    def regime(self) -> RegimeVerdict:
+        """The regime of the run with its evidence."""
+        return name_regime(self.run)
+
+    @cached_property
+    def changes(self) -> Changes | None:
+        """The logged rewards as changes: train rows, or eval rows where only these suffice."""
+        train, evals = changes(self.run), changes(self.run, "evals")
+        enough = [one for one in (train, evals) if one is not None and one.points >= MIN_LOGGED]
+        return enough[0] if enough else train or evals
+
+    @cached_property
+    def trends(self) -> PairTrends | None:
+        """Directions and phases of the logged changes; None where neither side is logged."""
+        logged = self.changes
+        if logged is None:
+            return None
+        return pair_trends(
+            logged.steps, logged.chosen, logged.rejected, logged.margin, floor=logged.floor
+        )
+
+    def column(self, name: str, rows: str = "train") -> tuple[Ints, Floats]:
+        """Return steps and finite values of a logged metric; both empty where it is not logged."""
+        frame = self.run.train if rows == "train" else self.run.evals
+        if name not in frame:
+            return np.empty(0, np.int64), np.empty(0)
+        values = np.asarray(pd.to_numeric(frame[name], errors="coerce"), dtype=np.float64)
+        finite = np.isfinite(values)
+        return frame.index.to_numpy(np.int64)[finite], values[finite]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a pair table of the run ("probe", "samples", "entanglement", …), or no rows."""
+        own = {"probe": self.run.probes, "samples": self.run.samples}
+        return own[name] if name in own else self.run.tables.get(name, pd.DataFrame())
