@@ -90,7 +90,7 @@ LAWS = (
 DIRECTION = (
     "errors schema gradient_weights hyperparameters intervals regimes verdicts meaning",
     "methods",
-    "logcontents pairtables",
+    "flags logcontents pairtables",
     "runlog",
     "run",
     "joinpoints",
@@ -99,7 +99,9 @@ DIRECTION = (
     "phases",
     "forecast",
     "readers reading",
+    "windows",
     "causes",
+    "remedies",
     "advice",
     "examples",
     "pathologies",
