@@ -10,11 +10,20 @@ from pathlib import Path
 
 from diagnostics.errors import ReadError, UnknownFormat
 from diagnostics.pairtables import FOLDER as PAIRS
-from diagnostics.readers.contract import Reader
+from diagnostics.readers.contract import NO_HINTS, Hints, Reader
 from diagnostics.readers.native import READER as NATIVE
 from diagnostics.run import Run
 
-__all__ = ["READERS", "Reader", "find_runs", "fingerprint", "read", "read_all"]
+__all__ = [
+    "NO_HINTS",
+    "READERS",
+    "Hints",
+    "Reader",
+    "find_runs",
+    "fingerprint",
+    "read",
+    "read_all",
+]
 
 READERS: tuple[Reader, ...] = (NATIVE,)
 
@@ -25,8 +34,10 @@ _CLOSED_STARTS = (".", "_", "checkpoint-")
 DEEPEST = 6
 
 
-def read(path: str | os.PathLike[str]) -> Run:
+def read(path: str | os.PathLike[str], hints: Hints = NO_HINTS) -> Run:
     """Return the only run that a folder or a log file holds.
+
+    `hints` is what the caller knows and the log may not say: beta, method, framework, columns.
 
     Raises
     ------
@@ -35,7 +46,7 @@ def read(path: str | os.PathLike[str]) -> Run:
     ReadError
         When it is recognised and cannot be read, or holds several runs.
     """
-    runs = read_all(path)
+    runs = read_all(path, hints)
     if len(runs) == 1:
         return runs[0]
     parts = ", ".join(run.source.part or run.name for run in runs[:5])
@@ -45,7 +56,7 @@ def read(path: str | os.PathLike[str]) -> Run:
     )
 
 
-def read_all(path: str | os.PathLike[str]) -> tuple[Run, ...]:
+def read_all(path: str | os.PathLike[str], hints: Hints = NO_HINTS) -> tuple[Run, ...]:
     """Return the runs that a folder or a log file holds, at least one.
 
     Raises
@@ -59,7 +70,7 @@ def read_all(path: str | os.PathLike[str]) -> tuple[Run, ...]:
     _check_access(path)
     for reader in READERS:
         if reader.recognises(path):
-            return reader.read(path)
+            return reader.read(path, hints)
     raise UnknownFormat(_unknown(path))
 
 

@@ -277,6 +277,6 @@ READER = Reader(
     name="native",
     title="Seesaw run log",
     recognises=recognises,
-    read=lambda path: (read(path),),
+    read=lambda path, hints: (read(path),),
     export_hint="Train with Seesaw's trainer (python -m trainer): its output folder is the log.",
 )
