@@ -53,7 +53,12 @@ class Family:
 FAMILIES = (
     Family("trainer/losses", "LOSS", "LOSSES"),
     Family("trainer/probes", "PROBE", "PROBES"),
-    Family("diagnostics/readers", "READER", "READERS"),
+    Family(
+        "diagnostics/readers",
+        "READER",
+        "READERS",
+        frozenset("__init__ contract assembly keys numbers semantics producers sidecars".split()),
+    ),
 )
 
 

@@ -23,6 +23,7 @@ from diagnostics.run import EXTRA_COLUMNS, Run, Source, empty_steps, pair_frame
 from diagnostics.runlog import (
     FORMAT,
     LOG_NAME,
+    PAIR_TABLES,
     STATUSES,
     VERSION,
     LogContents,
@@ -35,6 +36,8 @@ from diagnostics.schema import METRICS
 
 # Enough for the first line's format mark.
 HEAD_BYTES = 4096
+# Pair tables that `Run.tables` holds; the records of training steps are too many to be read here.
+_TABLES = tuple(table for table in PAIR_TABLES if table not in ("probe", "samples", "train"))
 # A log with more columns than this is damaged; the rest would only fill the memory.
 MOST_UNRECOGNISED = 500
 
@@ -71,13 +74,16 @@ def read(path: Path) -> Run:
     # Pair tables beside a log that was copied elsewhere belong to another run.
     scans = {
         table: scan_pairs(folder if log_path.name == LOG_NAME else log_path, table)
-        for table in ("probe", "samples")
+        for table in ("probe", "samples", *_TABLES)
     }
     dropped: set[str] = set()
     train, evals = (_frame(rows, dropped) for rows in (contents.train, contents.evals))
     known = {*METRICS, *EXTRA_COLUMNS}
     unrecognised = sorted({*train.columns, *evals.columns} - known)
     header = contents.header
+    if contents.remarks:
+        texts = [str(one.get("text", "")) for one in contents.remarks]
+        header = {**header, "remarks": list(dict.fromkeys(texts))}
     versions = header.get("versions")
     method = str(header["method"]) if header.get("method") else None
     config = _config(header, folder)
@@ -102,6 +108,9 @@ def read(path: Path) -> Run:
         unrecognised=tuple(unrecognised),
         caveats=tuple(_caveats(contents, unreadable, dropped)),
         meaning=_meaning(method, config.get("beta", header.get("beta"))),
+        tables={
+            table: pair_frame(scans[table].rows) for table in _TABLES if scans[table].rows.num_rows
+        },
     )
 
 
@@ -135,7 +144,7 @@ def write(run: Run, directory: str | os.PathLike[str]) -> None:
         for kind, frame in (("train", run.train), ("eval", run.evals)):
             for step, row in zip(frame.index, frame.to_dict("records"), strict=True):
                 log.write(kind, int(step), {"time": None, **row})
-        for table, rows in (("probe", run.probes), ("samples", run.samples)):
+        for table, rows in {"probe": run.probes, "samples": run.samples, **run.tables}.items():
             for step, part in rows.groupby("step"):
                 log.write_pairs(table, int(step), int(step), part.to_dict("list"))
         if run.status in STATUSES:

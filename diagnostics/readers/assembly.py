@@ -1,0 +1,234 @@
+"""From the records of a foreign log to a Run in schema names.
+
+Steps that were logged twice and branches that a resume abandoned are undone, keys are renamed,
+and what the numbers mean is worked out by `semantics`. Everything that could not be known
+becomes a caveat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from diagnostics.intervals import Ints
+from diagnostics.readers import semantics
+from diagnostics.readers.contract import NO_HINTS, Hints
+from diagnostics.readers.keys import Record, records_of
+from diagnostics.readers.native import MOST_UNRECOGNISED
+from diagnostics.readers.numbers import number, numbers
+from diagnostics.run import EXTRA_COLUMNS, Run, Source, empty_steps
+from diagnostics.schema import METRICS
+
+__all__ = ["Origin", "Record", "assemble", "assemble_frames", "records_of"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the records of one run came from, and what is known beside them.
+
+    `config` is the configuration found beside the log; `part` names the run inside a file of
+    several; `caveats` are what the reader itself has to say.
+    """
+
+    path: Path
+    reader: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    part: str | None = None
+    hints: Hints = NO_HINTS
+    caveats: Sequence[str] = ()
+
+
+def assemble(
+    records: Iterable[Record],
+    *,
+    path: Path,
+    reader: str,
+    config: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    part: str | None = None,
+    hints: Hints | None = None,
+    caveats: Sequence[str] = (),
+) -> Run:
+    """Return the run of one log's records, given in the order in which they were written."""
+    rows = list(records)
+    origin = Origin(path, reader, config or {}, name, part, hints or NO_HINTS, caveats)
+    final = [row for row in rows if row.kind == "final"]
+    rows = [row for row in rows if row.kind != "final"]
+    said: list[str] = []
+    steps = _steps(rows, origin, said)
+    kept = _order(steps, said)
+    frames = {
+        kind: _frame(
+            [rows[i] for i in kept if rows[i].kind == kind],
+            steps[[i for i in kept if rows[i].kind == kind]],
+            said,
+        )
+        for kind in ("train", "eval")
+    }
+    summary = next((row[2] for row in reversed(final)), None)
+    return assemble_frames(frames["train"], frames["eval"], origin, final=summary, said=said)
+
+
+def assemble_frames(
+    train: pd.DataFrame,
+    evals: pd.DataFrame,
+    origin: Origin,
+    *,
+    final: Mapping[str, Any] | None = None,
+    said: Sequence[str] = (),
+) -> Run:
+    """Return the run of two frames by step under the framework's own keys (see `Record`).
+
+    For readers whose format is columnar: they skip the records, and everything else is the same.
+    The index is ascending and unique. `final` is the record that sums up the run.
+    """
+    facts = semantics.Facts(train, evals, origin.config, origin.hints, final)
+    found = semantics.identify(facts)
+    dropped: set[str] = set()
+    frames = [_renamed(frame, found, dropped) for frame in (train, evals)]
+    known = {*METRICS, *EXTRA_COLUMNS}
+    unrecognised = sorted({*frames[0].columns, *frames[1].columns} - known)
+    caveats = [*origin.caveats, *said, *found.caveats]
+    if dropped:
+        caveats.append(
+            f"{len(dropped)} columns beyond the first {MOST_UNRECOGNISED} were left out."
+        )
+    return Run(
+        name=origin.name or origin.path.stem,
+        method=found.method,
+        train=frames[0],
+        evals=frames[1],
+        config={**origin.config, **found.config},
+        source=Source(
+            path=str(origin.path),
+            reader=origin.reader,
+            framework=found.framework,
+            version=found.version,
+            part=origin.part,
+        ),
+        status="completed" if final is not None else "running",
+        unrecognised=tuple(unrecognised),
+        caveats=tuple(dict.fromkeys(caveats)),
+        meaning=found.meaning,
+    )
+
+
+def _steps(rows: Sequence[Record], origin: Origin, said: list[str]) -> Ints:
+    """Return the step of every row (T,); rows without one are counted off in logging intervals."""
+    if all(row.step is not None for row in rows):
+        if any(row.inferred_step for row in rows):
+            said.append(_INFERRED.format(how="from the progress bars or the order of the lines"))
+        return np.array([row.step for row in rows], dtype=np.int64)
+    every = _interval(origin.config)
+    how = f"by counting rows, {every} steps apart" if every else "by counting rows"
+    said.append(_INFERRED.format(how=how))
+    counted, step = [], 0
+    trained = any(row.kind == "train" for row in rows)
+    for row in rows:
+        if row.step is not None:
+            step = row.step
+        elif row.kind == "train" or not trained:
+            step += every or 1
+        counted.append(step)
+    return np.array(counted, dtype=np.int64)
+
+
+_INFERRED = "The log states no steps: they were worked out {how}."
+
+
+def _interval(config: Mapping[str, Any]) -> int | None:
+    """Return the configured logging interval in steps, None where it is none or a share."""
+    every = config.get("logging_steps")
+    return every if isinstance(every, int) and not isinstance(every, bool) and every > 0 else None
+
+
+def _order(steps: Ints, said: list[str]) -> list[int]:
+    """Return which rows count, by ascending step; later rows of one step come later.
+
+    A step below the one before it means that the run was resumed there: what an earlier process
+    logged from that step on belongs to a branch that was given up.
+    """
+    back = np.flatnonzero(np.diff(steps) < 0) + 1
+    if len(back) > max(MOST_RESUMES, len(steps) // 3):
+        said.append("The rows are not in the order of their steps; they were sorted.")
+        return [int(row) for row in np.argsort(steps, kind="stable")]
+    if not len(back):
+        return list(range(len(steps)))
+    # The lowest step that a later resume goes back to, for every row.
+    floor = np.full(len(steps), np.iinfo(np.int64).max)
+    for position in back:
+        floor[:position] = np.minimum(floor[:position], steps[position])
+    keep = steps < floor
+    times = "once" if len(back) == 1 else f"{len(back)} times"
+    said.append(
+        f"The run was resumed {times} (at step {', '.join(map(str, steps[back][:3].tolist()))});"
+        f" {int((~keep).sum())} rows of abandoned branches were left out."
+    )
+    return [int(row) for row in np.flatnonzero(keep)]
+
+
+# More backward steps than this in a third of the rows are no resumes.
+MOST_RESUMES = 3
+
+
+def _frame(rows: Sequence[Record], steps: Ints, said: list[str]) -> pd.DataFrame:
+    """Return rows as a frame by step; what is logged twice for a step counts as logged last."""
+    if not rows:
+        return empty_steps()
+    splits = list(dict.fromkeys(row.split for row in rows if row.split is not None))
+    main = splits[0] if len(splits) > 1 else None
+    if main is not None:
+        said.append(
+            f"There are {len(splits)} evaluation sets ({', '.join(splits[:4])}); the eval columns"
+            f" are those of {main}, the others keep their set's name."
+        )
+    columns: dict[str, list[Any]] = {}
+    index: list[int] = []
+    position = -1
+    for row, step in zip(rows, steps.tolist(), strict=True):
+        if not index or index[-1] != step:
+            index.append(step)
+            position += 1
+        values = dict(row.values)
+        if row.epoch is not None:
+            values["epoch"] = row.epoch
+        if row.time is not None:
+            values["time"] = row.time
+        own = "" if row.split in (None, main) or main is None else f"{row.split}/"
+        for key, value in values.items():
+            column = columns.setdefault(own + key, [])
+            column.extend([None] * (position + 1 - len(column)))
+            column[position] = value
+    table: dict[str, Any] = {}
+    for key, column in columns.items():
+        column.extend([None] * (len(index) - len(column)))
+        found = numbers(column)
+        table[key] = pd.Series(column, dtype=object).to_numpy() if found is None else found
+    return pd.DataFrame(table, index=pd.Index(index, dtype=np.int64, name="step"))
+
+
+def _renamed(frame: pd.DataFrame, found: semantics.Identity, dropped: set[str]) -> pd.DataFrame:
+    """Return a frame under schema names, known columns first; others keep the framework's key."""
+    table: dict[str, Any] = {}
+    for key in frame.columns:
+        name, factor = found.names.get(key, (key, 1.0))
+        values = frame[key].to_numpy()
+        if name in METRICS or name in EXTRA_COLUMNS:
+            floats = numbers(values.tolist()) if values.dtype == object else values
+            if floats is None:
+                floats = np.array([np.nan if (n := number(v)) is None else n for v in values])
+            if name not in table:
+                table[name] = floats * factor if factor != 1.0 else floats
+        elif name not in table:
+            table[name] = values
+    ordered = [name for name in (*EXTRA_COLUMNS, *METRICS) if name in table]
+    others = sorted(set(table) - set(ordered))
+    dropped.update(others[MOST_UNRECOGNISED:])
+    columns = {name: table[name] for name in (*ordered, *others[:MOST_UNRECOGNISED])}
+    return pd.DataFrame(columns, index=frame.index)

@@ -1,0 +1,149 @@
+"""From the keys of one logged row to records: which of them are train, eval or final values."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from diagnostics.readers.numbers import number
+
+Kind = Literal["train", "eval", "final"]
+
+
+class Record(NamedTuple):
+    """One logged row under the framework's own keys, without "train/" or "eval_".
+
+    `step` is the optimizer step, None where the log has none; `inferred_step` says that it was
+    worked out from something else. `split` names the evaluation set where there are several.
+    """
+
+    step: int | None
+    kind: Kind
+    values: Mapping[str, Any]
+    time: float | None = None
+    epoch: float | None = None
+    inferred_step: bool = False
+    split: str | None = None
+
+
+# Under which names the step is logged, the trainers' own before the trackers'. EM and HALOs count
+# examples; ms-swift writes "10/176".
+STEP_KEYS = (
+    "step",
+    "train/global_step",
+    "trainer/global_step",
+    "global_step",
+    "current_steps",
+    "global_step/max_steps",
+    "iteration",
+    "counters/examples",
+    "train/step",
+)
+# A row with one of these sums up the whole run (Trainer's last call of `log`).
+FINAL_KEYS = frozenset(("train_runtime", "train_samples_per_second", "total_flos", "log_history"))
+# Loss terms, whose names look like "<evaluation set>_loss".
+LOSS_TERMS = frozenset(("nll", "sft", "odds_ratio", "aux", "preference", "kto", "mean", "train"))
+
+_PREFIX = re.compile(r"(train)/(?=.)|(eval)[/_](?=.)")
+_FAMILY = re.compile(r"(rewards|logps|logits)_(train|eval)/(.+)$")
+
+
+@functools.lru_cache(maxsize=4096)
+def place(key: str) -> tuple[Kind | None, str]:
+    """Return which rows a key belongs to, None where it does not say, and its bare name.
+
+    Examples
+    --------
+    >>> place("eval_rewards/chosen"), place("train/eval/kl"), place("rewards_train/chosen")
+    (('eval', 'rewards/chosen'), ('eval', 'kl'), ('train', 'rewards/chosen'))
+    >>> place("loss/eval"), place("logps/chosen"), place("train_runtime")
+    (('eval', 'loss'), (None, 'logps/chosen'), ('final', 'train_runtime'))
+    """
+    if key in ("loss/train", "train_loss"):
+        return "train", "loss"
+    if key == "loss/eval":
+        return "eval", "loss"
+    family = _FAMILY.match(key)
+    if family is not None:
+        return _kind(family[2]), f"{family[1]}/{family[3]}"
+    found: Kind | None = None
+    # TRL's KTO 0.8.2 to 0.8.6 wrote "train/rewards/chosen", and trackers put "train/" before it;
+    # OpenRLHF writes "eval/eval_loss".
+    for _ in range(2):
+        prefix = _PREFIX.match(key)
+        if prefix is None:
+            break
+        found, key = _kind(prefix[1] or prefix[2]), key[prefix.end() :]
+    if found != "eval" and key in FINAL_KEYS:
+        return "final", key
+    return found, "loss" if key == "train_loss" else key
+
+
+def _kind(word: str) -> Kind:
+    return "eval" if word == "eval" else "train"
+
+
+def records_of(row: Mapping[str, Any], **known: Any) -> list[Record]:
+    """Return the records of one flat row of any trainer of the transformers family.
+
+    A row may hold train and eval values at once (a tracker's); names without a prefix belong to
+    the eval record where all others do. `known` overrides the fields of `Record`.
+    """
+    parts: dict[Kind | None, dict[str, Any]] = {}
+    for key, value in row.items():
+        if isinstance(key, str) and key not in STEP_KEYS:
+            kind, bare = place(key)
+            parts.setdefault(kind, {})[bare] = value
+    loose = parts.pop(None, {})
+    fields = {"step": step_of(row), "epoch": _epoch(loose, parts), "time": None} | known
+    if "final" in parts:
+        values = loose | parts.get("train", {}) | parts["final"]
+        return [Record(**{**fields, "kind": "final", "values": values})]
+    only_eval = "eval" in parts and "train" not in parts and "loss" not in loose
+    home: Kind = "eval" if only_eval else "train"
+    shared = {"epoch", "learning_rate"} if home == "train" and "train" not in parts else set()
+    if set(loose) - shared or not parts:
+        parts[home] = loose | parts.get(home, {})
+    return [_record(kind, values, fields) for kind, values in parts.items() if kind and values]
+
+
+def _record(kind: Kind, values: dict[str, Any], fields: dict[str, Any]) -> Record:
+    split = None
+    if kind == "eval" and "loss" not in values:
+        split, values = split_of(values)
+    return Record(**{"kind": kind, "values": values, "split": split, **fields})
+
+
+def split_of(values: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Return the evaluation set that an eval row is of, and the row without that name.
+
+    With several sets the loss and the run time carry the set's name and the rewards do not.
+    """
+    for key in values:
+        name = key.removesuffix("_loss")
+        if name != key and name not in LOSS_TERMS and "/" not in name:
+            own = f"{name}_"
+            return name, {key.removeprefix(own): value for key, value in values.items()}
+    return None, values
+
+
+def step_of(row: Mapping[str, Any]) -> int | None:
+    """Return the step that a row states; "10/176" is step 10 of 176."""
+    for key in STEP_KEYS:
+        if key in row:
+            value = row[key]
+            if isinstance(value, str) and "/" in value:
+                value = value.partition("/")[0]
+            found = number(value)
+            if found is not None and 0 <= found < 2**53:
+                return round(found)
+    return None
+
+
+def _epoch(loose: Mapping[str, Any], parts: Mapping[Any, Mapping[str, Any]]) -> float | None:
+    for values in (loose, *parts.values()):
+        if "epoch" in values:
+            return number(values["epoch"])
+    return None
