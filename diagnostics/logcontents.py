@@ -35,7 +35,10 @@ FOLLOW_BYTES = 1 << 24
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 # Fields that hold text: a run called "NaN" keeps its name.
 _TEXT = frozenset(
-    ("kind", "format", "time", "name", "method", "git_revision", "template", "status", "message")
+    (
+        *("kind", "format", "time", "name", "method", "git_revision", "template"),
+        *("status", "message", "text"),
+    )
 )
 
 
@@ -44,7 +47,7 @@ class LogContents:
     """What a log says, abandoned branches left out.
 
     `train` and `evals` hold each step once, the last record winning, in order of steps.
-    `end` is None while the run goes on. `torn_lines` counts the lines that are no record;
+    `end` is None while the run goes on. `remarks` are sentences for people. `torn_lines` counts the lines that are no record;
     `open_line` says that the last of them is the unfinished end of the file (normal while a run
     writes), `starting` that this end is all there is and begins like a header. `unknown_kinds`
     counts records of kinds that this version does not know; `backward` counts the records whose
@@ -56,6 +59,7 @@ class LogContents:
     evals: list[dict[str, Any]] = field(default_factory=list)
     end: dict[str, Any] | None = None
     resumes: list[dict[str, Any]] = field(default_factory=list)
+    remarks: list[dict[str, Any]] = field(default_factory=list)
     torn_lines: int = 0
     open_line: bool = False
     starting: bool = False
@@ -239,8 +243,11 @@ def _take(
         contents.header = record
     elif kind == "end":
         contents.end = record
+    elif kind == "remark":
+        contents.remarks.append(record)
     elif kind == "resume":
         contents.resumes.append(record)
+        contents.remarks = [one for one in contents.remarks if one["step"] <= step]
         contents.end = None
         for kept in rows.values():
             _drop_after(kept, step, in_order=not contents.backward)

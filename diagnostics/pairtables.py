@@ -41,16 +41,37 @@ TABLES: dict[str, pa.Schema] = {
     "probe": _schema(
         "step pair",
         "split prompt",
-        _sides("logps", "completion_tokens", "entropy", "top1_rate"),
+        _sides(
+            *("logps", "completion_tokens", "entropy", "top1_rate"),
+            *("surprise", "surprise_z", "valley", "argmax_logps"),
+        ),
     ),
     "samples": _schema("step sample", "prompt", "logps completion_tokens"),
+    "entanglement": _schema(
+        "step pair",
+        "split prompt",
+        " ".join(
+            (
+                _sides("completion_tokens", "weight", "norm"),
+                "cosine",
+                _sides("head_norm"),
+                "head_cosine ches ches_per_token",
+            )
+        ),
+    ),
+    "tokens": _schema("step pair position token", "split side group", "logps argmax_logps"),
+    "families": _schema(
+        "step pair", "family prompt", "logps completion_tokens argmax_logps entropy"
+    ),
     "train": _schema(
         "step pair", "", _sides("logps", "ref_logps", "rewards", "completion_tokens") + " loss"
     ),
 }
+# What orders the rows of a table, as far as it has these columns.
+_ORDER = ("step", "split", "pair", "sample", "side", "position", "family")
 
 _PART = re.compile(
-    r"(?P<table>probe|samples|train)-(?P<first>\d+)(-(?P<last>\d+))?(-rank(?P<rank>\d+))?\.parquet"
+    rf"(?P<table>{'|'.join(TABLES)})-(?P<first>\d+)(-(?P<last>\d+))?(-rank(?P<rank>\d+))?\.parquet"
 )
 
 
@@ -249,9 +270,8 @@ def scan_pairs(directory: str | os.PathLike[str], table: str) -> PairRows:
     if not found:
         return PairRows(TABLES[table].empty_table(), tuple(unreadable))
     rows = pa.concat_tables(found, promote_options="default")
-    order = [(name, "ascending") for name in ("step", "split", "pair", "sample")]
-    present = [(name, way) for name, way in order if name in TABLES[table].names]
-    return PairRows(rows.sort_by(present), tuple(unreadable))
+    order = [(name, "ascending") for name in _ORDER if name in TABLES[table].names]
+    return PairRows(rows.sort_by(order), tuple(unreadable))
 
 
 def _read_part(part: Part) -> pa.Table | None:

@@ -171,7 +171,7 @@ class RunLog:
         return log
 
     def write(self, kind: str, step: int, values: Mapping[str, float | int | str | None]) -> None:
-        """Append one record of an optimizer step; `kind` is "train", "eval" or "end".
+        """Append one record of an optimizer step; `kind` is "train", "eval", "remark" or "end".
 
         The time of the call [seconds, Unix] is added as `time`, unless the values hold one.
 
@@ -180,9 +180,10 @@ class RunLog:
         LogWriteError
             When an earlier write failed, or for a kind or a value that the log cannot hold.
         """
-        if kind not in (*ROW_KINDS, "end"):
+        if kind not in (*ROW_KINDS, "remark", "end"):
             raise LogWriteError(
-                f"{self.path}: {kind!r} is no kind of record, expected 'train', 'eval' or 'end'"
+                f"{self.path}: {kind!r} is no kind of record, expected 'train', 'eval', 'remark' or"
+                " 'end'"
             )
         if "kind" in values or "step" in values:
             raise LogWriteError(
