@@ -41,7 +41,7 @@ def names(text: str) -> frozenset[str]:
 
 
 FACTS = names(
-    "diagnostics.errors diagnostics.gradient_weights diagnostics.hyperparameters "
+    "diagnostics.band diagnostics.errors diagnostics.gradient_weights diagnostics.hyperparameters "
     "diagnostics.methods diagnostics.schema"
 )
 LOG = names("diagnostics.logcontents diagnostics.pairtables diagnostics.runlog")
@@ -77,7 +77,8 @@ LAWS = (
             "torch transformers tokenizers safetensors accelerate peft datasets numpy trainer"
         )
         | names("jinja2 orjson pyarrow tqdm yaml")
-        | names("diagnostics.methods diagnostics.runlog diagnostics.schema diagnostics.errors"),
+        | names("diagnostics.methods diagnostics.runlog diagnostics.schema diagnostics.errors")
+        | names("diagnostics.band"),
         in_functions=names("wandb"),
         never=names("pandas plotly streamlit pages"),
     ),
@@ -88,14 +89,16 @@ LAWS = (
 # Inside diagnostics a module imports only what stands in an earlier line than its own, or a
 # sibling of its own family.
 DIRECTION = (
-    "errors schema gradient_weights hyperparameters intervals regimes verdicts meaning",
+    "errors schema band gradient_weights hyperparameters intervals regimes verdicts meaning",
     "methods",
     "flags logcontents pairtables",
     "runlog",
     "run",
     "joinpoints",
     "trends watch",
-    "share series attribution entanglement",
+    "share attribution entanglement",
+    "series naming",
+    "probephases logphases",
     "phases",
     "forecast",
     "readers reading",
@@ -103,7 +106,7 @@ DIRECTION = (
     "causes",
     "remedies",
     "advice",
-    "examples",
+    "examples synthetic_logs",
     "pathologies",
     "diagnosis",
     "comparison",
