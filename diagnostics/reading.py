@@ -14,11 +14,11 @@ from diagnostics.intervals import Floats, Ints
 from diagnostics.methods import METHODS, Method
 from diagnostics.phases import RegimeVerdict, name_regime
 from diagnostics.run import Run
-from diagnostics.series import Changes, changes
+from diagnostics.series import MIN_LOGGED, Changes, Logged, logged
 from diagnostics.share import ShareEstimate, trajectory
-from diagnostics.trends import PairTrends, pair_trends
+from diagnostics.trends import PairTrends
 
-MIN_LOGGED = 6  # records; with fewer, no direction is read from a log
+__all__ = ["MIN_LOGGED", "Reading"]
 
 
 @dataclass(frozen=True)
@@ -51,26 +51,24 @@ class Reading:
         return trajectory(self.run, "held_out")
 
     @cached_property
+    def logged(self) -> tuple[Logged, ...]:
+        """The logged changes with their directions, the rows to judge by first."""
+        return logged(self.run)
+
+    @cached_property
     def regime(self) -> RegimeVerdict:
         """The regime of the run with its evidence."""
-        return name_regime(self.run)
+        return name_regime(self.run, rewards=self.logged)
 
-    @cached_property
+    @property
     def changes(self) -> Changes | None:
         """The logged rewards as changes: train rows, or eval rows where only these suffice."""
-        train, evals = changes(self.run), changes(self.run, "evals")
-        enough = [one for one in (train, evals) if one is not None and one.points >= MIN_LOGGED]
-        return enough[0] if enough else train or evals
+        return self.logged[0].changes if self.logged else None
 
-    @cached_property
+    @property
     def trends(self) -> PairTrends | None:
         """Directions and phases of the logged changes; None where neither side is logged."""
-        logged = self.changes
-        if logged is None:
-            return None
-        return pair_trends(
-            logged.steps, logged.chosen, logged.rejected, logged.margin, floor=logged.floor
-        )
+        return self.logged[0].trends if self.logged else None
 
     def column(self, name: str, rows: str = "train") -> tuple[Ints, Floats]:
         """Return steps and finite values of a logged metric; both empty where it is not logged."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Regime(StrEnum):
-    """What the two sides of the probe pairs did since the start."""
+    """What the two sides of the pairs did since the start."""
 
     IDEAL = "ideal"
     BOTH_RISE = "both_rise"
@@ -141,7 +141,8 @@ When this is wrong
     Never: it is a statement about the log, not about the model.
 What to try
     Log a fixed probe set of at least 64 pairs from step 0 on, and score it at least ten times.
-    Values of the training batches are no replacement: each step averages other pairs.
+    Logged rewards name a regime too where they are many or clear enough; each of them averages
+    other pairs, so the same run needs more of them.
 References
     The run-log page lists the columns of the probe set.
 """,

@@ -43,7 +43,7 @@ from diagnostics.intervals import (
 if TYPE_CHECKING:
     from diagnostics.run import Run
 
-__all__ = ["Interval", "ShareEstimate", "default_split", "estimate", "trajectory"]
+__all__ = ["Interval", "ShareEstimate", "default_split", "estimate", "tide", "trajectory"]
 
 SPLITS = ("train", "held_out")  # in order of preference
 # A log-probability this large [nats] is a broken record, and its square would overflow.
@@ -112,6 +112,17 @@ def trajectory(run: Run, split: str | None = None) -> list[ShareEstimate]:
     """Return one estimate for each evaluation of the probe set, the start included, by step."""
     probe = _probe(run, default_split(run) if split is None else split)
     return [_estimate(probe, index) for index in range(len(probe.steps))]
+
+
+def tide(run: Run) -> list[tuple[int, Interval]]:
+    """Return the drift [nats per token] at each evaluation of the reference samples, by step.
+
+    It needs no probe pair; a run without samples has none.
+    """
+    probe = _probe(run, default_split(run))
+    steps = [int(step) for step in probe.samples.steps]
+    found = [(step, _drift(probe, step, steps[0])) for step in steps]
+    return [(step, drift.interval) for step, drift in found if drift is not None]
 
 
 def default_split(run: Run) -> str:

@@ -72,7 +72,7 @@ def test_json_is_a_list_of_records_with_null_for_what_is_not_a_number(told, runs
     assert status == 0
     assert "NaN" not in out
     fall, _, broken, unknown = json.loads(out)
-    assert (fall["regime"], fall["since_step"], fall["severity"]) == ("both_fall", 10, "severe")
+    assert (fall["regime"], fall["since_step"], fall["severity"]) == ("both_fall", 10, "moderate")
     assert fall["estimate"]["share"]["value"] == pytest.approx(-0.6, abs=1e-4)
     assert fall["regime_path"][-1] == {
         "first_step": 10,

@@ -16,6 +16,7 @@ from diagnostics.phases import (
     EFFECT_FLOOR,
     MEANINGFUL_CHANGE,
     MIN_PAIRS,
+    Basis,
     Rules,
     classify,
     name_regime,
@@ -118,28 +119,26 @@ def test_rescaling_the_changes_and_the_floors_changes_no_regime(
 # What cannot be told, and why.
 
 
-def test_a_run_without_a_probe_set_cannot_be_told() -> None:
+def test_a_run_without_a_probe_set_and_without_rewards_cannot_be_told() -> None:
     verdict = name_regime(run_of(example(Regime.IDEAL).probes.iloc[:0]))
     assert verdict.regime is Regime.UNKNOWN
     assert verdict.reason == (
-        "the run has no probe set (fixed pairs that are scored again during training)"
+        "the run has no probe set (fixed pairs that are scored again during training), and the "
+        "log has no rows of training batches; log rewards/chosen and rewards/rejected"
     )
     assert verdict.sentence == f"cannot tell: {verdict.reason}"
     assert verdict.since_step is None
     assert verdict.confidence == "none"
-
-
-def test_logged_rewards_alone_name_no_regime() -> None:
-    run = example(Regime.BOTH_FALL)
-    verdict = name_regime(replace(run, probes=run.probes.iloc[:0]))
-    assert verdict.regime is Regime.UNKNOWN
-    assert "not named from the logged rewards alone" in verdict.sentence
+    assert verdict.basis is Basis.NONE
 
 
 def test_a_probe_set_of_another_split_cannot_be_told() -> None:
     run = moved(0.2, -0.3)
     verdict = name_regime(replace(run, probes=run.probes.assign(split="other")))
-    assert verdict.reason == "the probe set holds neither train nor held-out pairs with a step"
+    assert verdict.reason is not None
+    assert verdict.reason.startswith(
+        "the probe set holds neither train nor held-out pairs with a step"
+    )
 
 
 @pytest.mark.parametrize(
