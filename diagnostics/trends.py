@@ -1,19 +1,42 @@
-"""Is this series rising, falling, flat, or can nobody tell? Arrays in, numbers out."""
+"""Is this series rising, falling, flat, or can nobody tell? Arrays in, numbers out.
+
+A log is cleaned and blocked (`blocks`), both sides are fitted together by continuous lines with
+shared joinpoints (`joinpoints`), and the change over each piece is held against an effect floor
+with standard errors that count autocorrelated points for what they are worth. The margin is
+judged on its own series over the same phases. A significant change below the floor is flat; where
+neither a change nor its absence is established the answer is inconclusive, with the reason.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import nan
+from math import inf, isfinite, nan, sqrt
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from diagnostics.blocks import Blocks, blocks
 from diagnostics.intervals import UNDEFINED, Floats, Interval, Ints
+from diagnostics.joinpoints import (
+    Fit,
+    autocorrelation,
+    fit,
+    fit_with_swing,
+    unbiased,
+    whitened,
+)
+from diagnostics.stability import unstable
 
+# Proposals of this project; error rates are measured in benchmarks/results/trends.md.
 MIN_POINTS = 6  # with fewer, no direction is named
-MAX_BLOCKS = 200
-LEVEL = 5e-4  # one-sided, that the change is beyond half the floor
+LEVEL = 5e-4  # one-sided, that a change is beyond half the floor: every run makes many looks
+MIN_FREEDOM = 2.0  # effective degrees of freedom below which nothing is named
+FEW_FREEDOM = 8.0  # below which a change must also exceed FEW_CLEAR residual sd
+FEW_CLEAR = 8.0
+DETECTABLE = 10.0  # floors; an unseen change this small would have been seen, so the side is flat
+MAX_PHI = 0.98
+CORNER = 0.12  # of the run: a shorter piece may only round a corner
 
 
 class Direction(StrEnum):
@@ -71,60 +94,225 @@ class PairTrends:
 
 
 def trend(steps: Ints, values: Floats, *, floor: float) -> Trend:
-    """Return the direction of one series; `floor` is the smallest change that counts."""
-    _, (cleaned,), _ = _cleaned(steps, values)
-    return _straight(cleaned, floor)
+    """Return the direction of one series over the whole log.
+
+    `steps` (n,) and `values` (n,) stand in the order written; `floor` is the smallest change that
+    counts, in the unit of the values. Never raises.
+    """
+    ready = blocks(steps, [values], floor)
+    if ready.points < MIN_POINTS:
+        return _too_few(ready.points)
+    with np.errstate(all="ignore"):
+        found = fit(ready.place, ready.values)
+        return _Judge.of(found, ready.values, ready, floor).trend(0, 0.0, 1.0)
 
 
 def pair_trends(
     steps: Ints, chosen: Floats, rejected: Floats, margin: Floats | None = None, *, floor: float
 ) -> PairTrends:
-    """Return the directions of both sides and their margin, with the phases between."""
-    given = np.asarray(chosen, float) - np.asarray(rejected, float) if margin is None else margin
-    kept, sides, dropped = _cleaned(steps, chosen, rejected, given)
-    whole = [_straight(one, floor) for one in sides]
-    ends = (int(kept[0]), int(kept[-1])) if len(kept) else (0, 0)
-    phases = (Phase(*ends, *whole),) if len(kept) >= MIN_POINTS else ()
-    return PairTrends(*whole, phases=phases, dropped=dropped)
+    """Return the directions of both sides and their margin, with the phases between.
+
+    All arrays have shape (n,) in the order written; `margin` is chosen minus rejected where it is
+    not given. `floor` is the smallest change that counts, in their unit. Never raises.
+    """
+    with np.errstate(all="ignore"):
+        series = [np.asarray(one, dtype=np.float64) for one in (chosen, rejected)]
+        own = series[0] - series[1] if margin is None else np.asarray(margin, dtype=np.float64)
+        known = np.where(np.isfinite(own), own, series[0] - series[1])
+        ready = blocks(steps, [*series, known], floor)
+        dropped, spikes = int(ready.gaps.sum()), int(ready.spikes.sum())
+        if ready.points < MIN_POINTS:
+            nothing = _too_few(ready.points)
+            return PairTrends(nothing, nothing, nothing, (), (), dropped, spikes)
+        found, cycles = fit_with_swing(ready.place, ready.values[:, :2])
+        sides = _Judge.of(found, ready.values[:, :2], ready, floor)
+        margins = _Judge.of(found, ready.values[:, 2:], ready, floor)
+        whole = [sides.trend(0, 0.0, 1.0), sides.trend(1, 0.0, 1.0), margins.trend(0, 0.0, 1.0)]
+        return PairTrends(
+            chosen=whole[0],
+            rejected=whole[1],
+            margin=whole[2],
+            phases=_phases(sides, margins, ready),
+            unstable=unstable(ready, found, _swing(found, cycles)),
+            dropped=dropped,
+            spikes=spikes,
+        )
 
 
-def _cleaned(steps: Ints, *series: Floats) -> tuple[Ints, list[Floats], int]:
-    """Return ascending unique steps (the last write wins) and the series where all are finite."""
-    table = np.array([np.asarray(one, dtype=np.float64) for one in series])
-    order = np.asarray(steps).size - 1 - np.arange(np.asarray(steps).size)
-    kept, first = np.unique(np.asarray(steps)[order], return_index=True)
-    table = table[:, order[first]]
-    finite = np.isfinite(table).all(axis=0)
-    return kept[finite], list(table[:, finite]), int((~finite).sum())
+def fitted(steps: Ints, chosen: Floats, rejected: Floats) -> tuple[Ints, Floats, Floats]:
+    """Return steps and the fitted lines of both sides, for drawing; empty below `MIN_POINTS`."""
+    with np.errstate(all="ignore"):
+        ready = blocks(steps, [chosen, rejected], 1.0)
+        if ready.points < MIN_POINTS:
+            return ready.first[:0], np.empty(0), np.empty(0)
+        found, _ = fit_with_swing(ready.place, ready.values)
+        place = np.unique(np.concatenate([[0.0, 1.0], found.knots]))
+        lines = np.array([found.row(one, found.extra) for one in place]) @ found.coefficients
+        span = float(ready.steps[-1]) - float(ready.steps[0])
+        at = np.round(ready.steps[0] + place * span).astype(np.int64)
+        return at, lines[:, 0] * ready.unit, lines[:, 1] * ready.unit
 
 
-def _straight(values: Floats, floor: float) -> Trend:
-    """Return the direction of a straight line through block means, discounting autocorrelation."""
-    points = len(values)
-    if points < MIN_POINTS:
-        reason = f"{points} usable points, and {MIN_POINTS} are needed"
-        return Trend(Direction.INCONCLUSIVE, UNDEFINED, nan, points, 0.0, reason)
-    blocks = np.array([block.mean() for block in np.array_split(values, min(points, MAX_BLOCKS))])
-    count = len(blocks)
-    place = np.linspace(-0.5, 0.5, count)
-    slope = float(place @ blocks / (place @ place))
-    rest = blocks - blocks.mean() - slope * place
-    power = float(rest @ rest)
-    rho = float(rest[1:] @ rest[:-1]) / power if power > 0 else 0.0
-    rho = min(0.99, max(0.0, (count * rho + 1) / (count - 4)))
-    effective = max(2.001, count * (1 - rho) / (1 + rho))
-    freedom = effective - 2
-    scatter = power / max(count - 2, 1) * count / effective
-    error = float(np.sqrt(scatter / (place @ place)))
-    half = float(stdtrit(freedom, 0.975)) * error
-    change = Interval(slope, slope - half, slope + half)
-    t = (abs(slope) - floor / 2) / error if error > 0 else np.inf * np.sign(abs(slope) - floor / 2)
-    tail = float(stdtr(freedom, -t))
-    direction, reason = Direction.INCONCLUSIVE, None
-    if abs(slope) >= floor and tail < LEVEL:
-        direction = Direction.UP if slope > 0 else Direction.DOWN
-    elif max(-change.low, change.high) <= floor:
-        direction, tail = Direction.FLAT, 0.05
-    else:
-        reason = "the change is not clear of the noise"
-    return Trend(direction, change, 1 - tail, points, effective, reason)
+def _too_few(points: int) -> Trend:
+    reason = f"{points} usable points, and {MIN_POINTS} are needed"
+    return Trend(Direction.INCONCLUSIVE, UNDEFINED, nan, points, 0.0, reason)
+
+
+def _swing(found: Fit, cycles: float | None) -> tuple[float, float] | None:
+    """Return the sd and the cycles of the regular swing in a fit."""
+    if cycles is None:
+        return None
+    part = found.design[:, -found.extra :] @ found.coefficients[-found.extra :]
+    return float(part.std(axis=0).min()), cycles
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Changes of S series along one fit, with standard errors. In units of the blocks.
+
+    `coefficients` (p, S) by generalised least squares at `phi`, the upper edge of the residual
+    autocorrelation; `covariance` (p, p) times `variance` (S,) is theirs. `spread` (S,) is the sd
+    of the residuals. n_eff = K (1 - phi) / (1 + phi).
+    """
+
+    found: Fit
+    coefficients: Floats
+    covariance: Floats
+    variance: Floats
+    spread: Floats
+    effective: float
+    points: int
+    floor: float
+    unit: float
+
+    @classmethod
+    def of(cls, found: Fit, values: Floats, ready: Blocks, floor: float) -> _Judge:
+        count, parameters = found.design.shape
+        root = np.sqrt(found.weights)[:, None]
+        plain = np.linalg.lstsq(root * found.design, root * values, rcond=None)[0]
+        rest = values - found.design @ plain
+        phi = unbiased(autocorrelation(rest, found.weights), count, parameters)
+        phi = min(MAX_PHI, max(0.0, phi))
+        phi = min(
+            MAX_PHI, phi + sqrt((1 - phi * phi) / (count * (1.5 if rest.shape[1] > 1 else 1)))
+        )
+        design, target = whitened(root * found.design, phi), whitened(root * values, phi)
+        coefficients = np.linalg.lstsq(design, target, rcond=None)[0]
+        errors = target - design @ coefficients
+        return cls(
+            found=found,
+            coefficients=coefficients,
+            covariance=np.linalg.pinv(design.T @ design),
+            variance=(errors * errors).sum(axis=0) / max(1, count - parameters),
+            spread=np.sqrt((rest * rest).sum(axis=0) / max(1, count - parameters)),
+            effective=count * (1 - phi) / (1 + phi),
+            points=ready.points,
+            floor=floor / ready.unit,
+            unit=ready.unit,
+        )
+
+    def trend(self, series: int, begin: float, end: float) -> Trend:
+        """Return the trend of one series between two places."""
+        extra = self.found.extra
+        row = self.found.row(end, extra) - self.found.row(begin, extra)
+        change = float(row @ self.coefficients[:, series])
+        error = sqrt(max(0.0, float(row @ self.covariance @ row) * float(self.variance[series])))
+        freedom = self.effective - len(row)
+        direction, probability, reason = self._label(change, error, freedom, series)
+        half = float(stdtrit(freedom, 0.975)) * error if freedom > 0 else inf
+        interval = Interval(
+            change * self.unit, (change - half) * self.unit, (change + half) * self.unit
+        )
+        return Trend(direction, interval, probability, self.points, self.effective, reason)
+
+    def _label(
+        self, change: float, error: float, freedom: float, series: int
+    ) -> tuple[Direction, float, str | None]:
+        if freedom < MIN_FREEDOM:
+            reason = f"the points are worth {self.effective:.1f} independent ones, too few"
+            return Direction.INCONCLUSIVE, nan, reason
+        beyond = _tail(abs(change) - self.floor / 2, error, freedom)
+        few = freedom < FEW_FREEDOM and abs(change) < FEW_CLEAR * float(self.spread[series])
+        if abs(change) >= self.floor and beyond < LEVEL and not few:
+            return (Direction.UP if change > 0 else Direction.DOWN), 1 - beyond, None
+        half = float(stdtrit(freedom, 0.975)) * error
+        detectable = half + float(stdtrit(freedom, 0.8)) * error
+        inside = abs(change) + half <= self.floor
+        if inside or (abs(change) <= half and detectable < DETECTABLE * self.floor):
+            low = _tail(self.floor - change, error, freedom)
+            high = _tail(self.floor + change, error, freedom)
+            return Direction.FLAT, max(0.0, 1 - low - high), None
+        reason = "the change is not clear of the noise: log more points"
+        return Direction.INCONCLUSIVE, 1 - beyond, reason
+
+
+def _tail(distance: float, error: float, freedom: float) -> float:
+    """Return the one-sided probability that noise alone makes this distance."""
+    if not error > 0:
+        return 0.0 if distance > 0 else 1.0
+    return float(stdtr(freedom, -distance / error))
+
+
+# Phases.
+
+
+def _phases(sides: _Judge, margins: _Judge, ready: Blocks) -> tuple[Phase, ...]:
+    """Return the phases: the pieces of the fit, with neighbours of one kind merged."""
+    cuts = [0.0, *sides.found.knots.tolist(), 1.0]
+    cuts = _without_corners(cuts, sides)
+    cuts = _merged(cuts, sides)
+    # A cut belongs to the block it falls on; a phase begins at the block after.
+    ends = [int(np.searchsorted(ready.place, cut, side="right")) - 1 for cut in cuts[1:-1]]
+    ends = [*ends, len(ready.place) - 1]
+    begins = [0, *(end + 1 for end in ends[:-1])]
+    return tuple(
+        Phase(
+            start=int(ready.first[begin]),
+            end=int(ready.last[end]),
+            chosen=sides.trend(0, *place),
+            rejected=sides.trend(1, *place),
+            margin=margins.trend(0, *place),
+        )
+        for begin, end, place in zip(begins, ends, zip(cuts, cuts[1:], strict=False), strict=True)
+    )
+
+
+def _labels(sides: _Judge, begin: float, end: float) -> tuple[Direction, ...]:
+    return tuple(sides.trend(side, begin, end).direction for side in (0, 1))
+
+
+def _without_corners(cuts: list[float], sides: _Judge) -> list[float]:
+    """Return the cuts without short pieces whose slopes lie between those of both neighbours."""
+    slopes = [
+        (sides.found.row(b, sides.found.extra) - sides.found.row(a, sides.found.extra))
+        @ sides.coefficients
+        / (b - a)
+        for a, b in zip(cuts, cuts[1:], strict=False)
+    ]
+    for index in range(1, len(cuts) - 2):
+        before, own, after = slopes[index - 1 : index + 2]
+        between = (np.minimum(before, after) <= own) & (own <= np.maximum(before, after))
+        if cuts[index + 1] - cuts[index] <= CORNER and between.all():
+            middle = (cuts[index] + cuts[index + 1]) / 2
+            shorter = [*cuts[:index], middle, *cuts[index + 2 :]]
+            return _without_corners(shorter, sides)
+    return cuts
+
+
+def _merged(cuts: list[float], sides: _Judge) -> list[float]:
+    """Return the cuts without those between pieces whose directions agree.
+
+    An undecided piece joins a neighbour where both together keep the neighbour's directions.
+    """
+    for index in range(1, len(cuts) - 1):
+        left = _labels(sides, cuts[index - 1], cuts[index])
+        right = _labels(sides, cuts[index], cuts[index + 1])
+        both = _labels(sides, cuts[index - 1], cuts[index + 1])
+        if all(_agree(*labels) for labels in zip(left, right, both, strict=True)):
+            return _merged([*cuts[:index], *cuts[index + 1 :]], sides)
+    return cuts
+
+
+def _agree(left: Direction, right: Direction, both: Direction) -> bool:
+    decided = {left, right} - {Direction.INCONCLUSIVE}
+    return left == right or decided == {both}
