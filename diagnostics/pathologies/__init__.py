@@ -1,0 +1,48 @@
+"""The pathologies, one a file; `PATHOLOGIES` lists them in the order in which they are shown."""
+
+from __future__ import annotations
+
+import re
+
+from diagnostics.pathologies.both_rise import PATHOLOGY as BOTH_RISE
+from diagnostics.pathologies.contract import HEADINGS, Pathology
+from diagnostics.regimes import EXPLANATIONS, Regime
+
+__all__ = ["EXPLAINED", "PATHOLOGIES", "Pathology", "explanation", "sections"]
+
+PATHOLOGIES: tuple[Pathology, ...] = (BOTH_RISE,)
+
+BY_NAME = {one.name: one for one in PATHOLOGIES}
+# A regime is called flat, and the run in it a flat run.
+_OTHER_NAMES = {"flat": "flat_run"}
+# Everything that `explanation` knows: the pathologies, and the regimes that are none.
+EXPLAINED = tuple(dict.fromkeys([*BY_NAME, *(regime.value for regime in Regime)]))
+
+
+def sections(text: str) -> dict[str, str]:
+    """Return {heading: body} of a pathology's text; the body is without blank lines at its ends."""
+    parts = re.split(r"^(.+)\n-+\n", text, flags=re.MULTILINE)
+    return {head: body.strip() for head, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def explanation(name: str) -> str:
+    """Return the text on a pathology or a regime: flush headings, their bodies indented.
+
+    Raises
+    ------
+    KeyError
+        For a name that is neither.
+    """
+    known = BY_NAME.get(_OTHER_NAMES.get(name, name))
+    if known is None:
+        return EXPLANATIONS[Regime(name)] if name in EXPLAINED else _unknown(name)
+    bodies = sections(known.text)
+    return "".join(f"{head}\n{_indented(bodies[head])}\n" for head in HEADINGS)
+
+
+def _unknown(name: str) -> str:
+    raise KeyError(f"nothing is called {name!r}; known are {', '.join(EXPLAINED)}")
+
+
+def _indented(body: str) -> str:
+    return "\n".join(f"    {line}" if line else "" for line in body.splitlines())

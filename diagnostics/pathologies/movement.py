@@ -1,0 +1,104 @@
+"""What the checks of a regime share: which side moved, how far, and what that cannot show."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import numpy as np
+
+from diagnostics.advice import advice
+from diagnostics.naming import Basis, RegimeVerdict
+from diagnostics.reading import Reading
+from diagnostics.schema import NATS_PER_TOKEN
+from diagnostics.verdicts import Evidence, Status, Verdict
+
+NO_PROBE = (
+    "the run has no probe set: rewards of training batches average other pairs at each record; "
+    "score at least 64 fixed pairs from step 0 on"
+)
+NO_SAMPLES = (
+    "no samples of the initial policy were scored, so how far ordinary text falls (the tide) is "
+    "not known; score a few samples per prompt from step 0 on"
+)
+SHORT = {NATS_PER_TOKEN: "nats/token"}  # as units stand in sentences
+END = 0.15  # share of the records whose mean is the level at the end
+
+
+def unseen(found: RegimeVerdict, *, tide: bool = False) -> tuple[str, ...]:
+    """Return what the basis of a regime cannot show; `tide` where it matters to the check."""
+    missing = [] if found.basis is Basis.PROBE else [NO_PROBE]
+    if tide and corrected(found) is None:
+        missing.append(NO_SAMPLES)
+    return tuple(missing)
+
+
+def corrected(found: RegimeVerdict) -> Evidence | None:
+    """Return the tide-corrected change of the chosen side; None where the tide is not known."""
+    return next((e for e in found.evidence if e.quantity == "Δ chosen, tide-corrected"), None)
+
+
+def changes_of(found: RegimeVerdict, threshold: float | None = 0.0) -> tuple[Evidence, ...]:
+    """Return the change of both sides, as the sentence of the regime quotes them."""
+    moved = found.movement
+    if moved is None:
+        return ()
+    sides = (("Δ chosen", moved.chosen), ("Δ rejected", moved.rejected))
+    return tuple(
+        Evidence(name, side.value, moved.unit, threshold, side.low, side.high)
+        for name, side in sides
+        if isfinite(side.value)
+    )
+
+
+def present(
+    name: str, reading: Reading, status: Status, tail: str = "", *, tide: bool = False
+) -> Verdict:
+    """Return an alarm on the regime of a run, with the regime's own sentence and severity."""
+    found = reading.regime
+    return Verdict(
+        pathology=name,
+        status=status,
+        sentence=found.sentence + tail,
+        since=found.since_step,
+        evidence=changes_of(found),
+        advice=advice(reading, name),
+        unseen=unseen(found, tide=tide),
+        severity=found.severity,
+    )
+
+
+def absent(name: str, reading: Reading, tail: str = "") -> Verdict:
+    """Return the verdict of a check that found another regime."""
+    found = reading.regime
+    sentence = found.sentence + tail
+    return Verdict(name, Status.ABSENT, sentence, evidence=changes_of(found), unseen=unseen(found))
+
+
+def cannot_tell(name: str, reason: str, *missing: str) -> Verdict:
+    """Return the verdict of a check that has too little data."""
+    return Verdict(name, Status.UNKNOWN, f"cannot tell: {reason}", unseen=missing)
+
+
+def unnamed(name: str, reading: Reading) -> Verdict:
+    """Return the verdict of a check on a run whose regime is not known."""
+    found = reading.regime
+    return cannot_tell(name, found.reason or "the regime is not known", *unseen(found))
+
+
+def not_applicable(name: str, reason: str) -> Verdict:
+    """Return the verdict of a check on a method that has no such thing."""
+    return Verdict(name, Status.NOT_APPLICABLE, f"not applicable: {reason}")
+
+
+def level(reading: Reading, side: str) -> float | None:
+    """Return the mean of a logged side at the end, against the reference; None without one.
+
+    A side can jump inside the first window and come back half way since: the trend over the log
+    then points to the side where it does not stand.
+    """
+    logged = reading.changes
+    if reading.regime.basis is Basis.PROBE or logged is None or not logged.from_reference:
+        return None
+    values = getattr(logged, side)
+    values = values[np.isfinite(values)]
+    return float(values[-max(1, round(END * values.size)) :].mean()) if values.size else None
