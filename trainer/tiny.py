@@ -116,6 +116,7 @@ def build_tiny(
     seed: int = 0,
     warm_up: WarmUp | None = None,
     vocabulary: int = 4096,
+    sizes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Return the folder of a warmed-up tiny model, built now or found in the cache.
@@ -135,6 +136,8 @@ def build_tiny(
         Length and learning rate of the language modelling; `WarmUp()` when None.
     vocabulary
         Upper bound of the number of tokens, at most 4096.
+    sizes
+        Entries of the model's configuration that differ from `ARCHITECTURE`.
     progress
         Called with (step, steps, loss in nats per token) after every warm-up step.
 
@@ -151,13 +154,14 @@ def build_tiny(
     if not any(documents):
         raise ModelError(f"model {name!r}: a tiny model needs texts to learn from and found none")
     warm_up = warm_up or WarmUp()
-    recipe = describe_recipe(name, documents, seed, warm_up, vocabulary)
+    architecture = ARCHITECTURE | dict(sizes or {})
+    recipe = describe_recipe(name, documents, seed, warm_up, vocabulary, architecture)
     cache = directory or default_cache()
     folder = cache / f"{name}-{recipe['hash'][:16]}"
     if folder.is_dir():
         return folder
     tokenizer = train_tokenizer(documents, min(vocabulary, 4096))
-    model = make_model(name, tokenizer, seed)
+    model = make_model(name, tokenizer, seed, architecture)
     blocks = pack_blocks(tokenize_documents(tokenizer, documents), tokenizer.pad_token_id, seed)
     losses = warm_up_model(model, blocks, warm_up, seed, progress)
     recipe |= {
@@ -171,7 +175,12 @@ def build_tiny(
 
 
 def describe_recipe(
-    name: str, documents: Sequence[Document], seed: int, warm_up: WarmUp, vocabulary: int
+    name: str,
+    documents: Sequence[Document],
+    seed: int,
+    warm_up: WarmUp,
+    vocabulary: int,
+    architecture: Mapping[str, Any] = ARCHITECTURE,
 ) -> dict[str, Any]:
     """Return everything the model depends on, and its hash."""
     texts = json.dumps(
@@ -185,7 +194,7 @@ def describe_recipe(
         "seed": seed,
         "warm_up": asdict(warm_up),
         "vocabulary": vocabulary,
-        "architecture": ARCHITECTURE,
+        "architecture": dict(architecture),
         "chat_template": CHAT_TEMPLATE,
         "documents": len(documents),
         "documents_sha256": hashlib.sha256(texts.encode()).hexdigest(),
@@ -250,11 +259,14 @@ def tokenize_documents(
 
 
 def make_model(
-    name: str, tokenizer: PreTrainedTokenizerFast, seed: int
+    name: str,
+    tokenizer: PreTrainedTokenizerFast,
+    seed: int,
+    architecture: Mapping[str, Any] = ARCHITECTURE,
 ) -> Qwen3ForCausalLM | Qwen2ForCausalLM:
     """Return a model with random weights that depend on the seed and on nothing else."""
     config_class, model_class = MODEL_CLASSES[name]
-    sizes = dict(ARCHITECTURE)
+    sizes = dict(architecture)
     if name == "tiny-qwen3":
         sizes["head_dim"] = sizes["hidden_size"] // sizes["num_attention_heads"]
     config = config_class(
