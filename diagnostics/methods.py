@@ -22,9 +22,12 @@ from diagnostics.hyperparameters import Hyperparameter
 __all__ = ["METHODS", "ORPO_CEILING", "Hyperparameter", "Method", "PairState", "method"]
 
 
+_RATES = "3e-7 to 1e-6 for all weights at 7 to 8B (searched in arXiv 2405.14734)"
+
+
 @dataclass(frozen=True)
 class Method:
-    """One preference method.
+    """One preference method; `rates` says which learning rates are in use, and by whom.
 
     `reward` defines the implicit reward in words, `reward_kind` names it for code ("beta*delta",
     "beta*logps_per_token", "beta*logps"); `logps_kind` is what the loss uses, "sum" or
@@ -45,6 +48,7 @@ class Method:
     reward_kind: str = "beta*delta"
     logps_kind: str = "sum"
     remark: str = ""
+    rates: str = _RATES
     aliases: tuple[str, ...] = ()
 
     def hyper(self, given: Hyper | None = None) -> dict[str, Any]:
@@ -267,6 +271,7 @@ _ALL = (
             *settings.sft(trl=None),
         ),
         paired=False,
+        rates="2 to 10 times DPO's: 5e-6 for all weights at 8B (arXiv 2402.01306, section 4.2)",
         remark="Keep lambda_D n_D / (lambda_U n_U) between 1 and 4/3; far from z0 nothing pulls.",
     ),
     Method(
@@ -284,6 +289,7 @@ _ALL = (
         reward=_PER_TOKEN_REWARD,
         reward_kind="beta*logps_per_token",
         logps_kind="per_token",
+        rates="5e-6 to 8e-6 for all weights at 7B (arXiv 2403.07691, app. C), like SFT's",
         remark="At lambda 0.1 the SFT term outweighs the odds term: rejected rises with chosen.",
     ),
     Method(
@@ -305,6 +311,7 @@ _ALL = (
         reward=_PER_TOKEN_REWARD,
         reward_kind="beta*logps_per_token",
         logps_kind="per_token",
+        rates="3e-7 to 1e-6 for all weights at 7 to 8B; at 1e-5 it degenerates (the authors)",
         remark="d_w/d_l is n_l/n_w; without a reference, the learning rate alone limits the drift.",
     ),
     Method(
@@ -331,6 +338,7 @@ _ALL = (
         reward=_PER_TOKEN_REWARD,
         reward_kind="beta*logps_per_token",
         logps_kind="per_token",
+        rates="",
         remark="The control of ORPO and of every SFT term: rejected usually rises too.",
     ),
 )

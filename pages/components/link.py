@@ -14,6 +14,7 @@ from pages.components.text import literal
 
 OVERVIEW = "pages/overview.py"
 RUN = "pages/run.py"
+TRAIN = "pages/train.py"
 PLACE = "page that is open"
 
 
@@ -25,6 +26,7 @@ def navigation(here: str) -> bool:
         st.markdown("**Seesaw**", width="content")
         _link(OVERVIEW, "All runs")
         _link(RUN, "One run")
+        _link(TRAIN, "Train")
     return arrived
 
 

@@ -59,3 +59,10 @@ def waiting() -> None:
         "This run has begun, but has not written a training record yet. "
         "The page looks again every few seconds."
     )
+
+
+def no_training(reason: str) -> None:
+    """Say why this server starts no trainings, and how to start one without it."""
+    st.info(f"No training can be started from here: {reason}.")
+    st.markdown("In a terminal, the same trainer takes one line:")
+    st.code(START, language="bash")

@@ -25,6 +25,7 @@ STATUS = {
     "silent": ("◌ silent", "gray"),
     "completed": ("✓ completed", "gray"),
     "failed": ("✕ failed", "red"),
+    "stopping": ("■ stopping", "gray"),
     "stopped": ("■ stopped", "gray"),
 }
 
