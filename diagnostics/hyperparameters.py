@@ -77,8 +77,7 @@ DESIRABLE_WEIGHT = Hyperparameter(
     "kto_chosen_weight",
     _BALANCE,
 )
-UN_BALANCE = "lambda_D n_D / (lambda_U n_U) between 1 and 3/2 (arXiv 2402.01306, eq. 9)"
-DESIRABLE_WEIGHT = Hyperparameter(
+UNDESIRABLE_WEIGHT = Hyperparameter(
     "undesirable_weight",
     1.0,
     "lambda_U",
