@@ -32,7 +32,7 @@ def records(stream: BinaryIO, damaged: list[int]) -> Iterator[bytes]:
     stream.seek(0)
     number = 0
     while block := stream.read(BLOCK_BYTES):
-        last = len(block) < BLOCK_BYTES
+        last, broken = len(block) < BLOCK_BYTES, len(damaged)
         for kind, data in _pieces(block, HEADER_BYTES if number == 0 else 0, last, damaged, number):
             if kind == _FULL:
                 yield data
@@ -48,6 +48,8 @@ def records(stream: BinaryIO, damaged: list[int]) -> Iterator[bytes]:
                 if kind == _LAST:
                     yield b"".join(pieces)
                     pieces = None
+        if len(damaged) > broken:
+            pieces = None
         number += 1
 
 
