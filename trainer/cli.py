@@ -38,6 +38,10 @@ def run(arguments: Sequence[str]) -> int:
             from trainer.demo import run_demo
 
             run_demo(list(arguments[1:]))
+        elif arguments[:1] == ["casebook"]:
+            from trainer.casebook.command import run_casebook
+
+            run_casebook(list(arguments[1:]))
         else:
             config = parse(list(arguments))
             with WarmUpBar() as bar:
