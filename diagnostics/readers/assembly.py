@@ -1,7 +1,7 @@
 """From the records of a foreign log to a Run in schema names.
 
 Steps that were logged twice and branches that a resume abandoned are undone, keys are renamed,
-and what the numbers mean is worked out by `semantics`. Everything that could not be known
+and what the numbers mean is worked out by `identity`. Everything that could not be known
 becomes a caveat.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from diagnostics.intervals import Ints
-from diagnostics.readers import semantics
+from diagnostics.readers import identity
 from diagnostics.readers.contract import NO_HINTS, Hints
 from diagnostics.readers.keys import Record, records_of
 from diagnostics.readers.native import MOST_UNRECOGNISED
@@ -88,10 +88,12 @@ def assemble_frames(
     For readers whose format is columnar: they skip the records, and everything else is the same.
     The index is ascending and unique. `final` is the record that sums up the run.
     """
-    facts = semantics.Facts(train, evals, origin.config, origin.hints, final)
-    found = semantics.identify(facts)
+    facts = identity.Facts(train, evals, origin.config, origin.hints, final)
+    found = identity.identify(facts)
     dropped: set[str] = set()
     frames = [_renamed(frame, found, dropped) for frame in (train, evals)]
+    if found.derive_margins:
+        frames = [_with_margins(frame) for frame in frames]
     known = {*METRICS, *EXTRA_COLUMNS}
     unrecognised = sorted({*frames[0].columns, *frames[1].columns} - known)
     caveats = [*origin.caveats, *said, *found.caveats]
@@ -213,7 +215,7 @@ def _frame(rows: Sequence[Record], steps: Ints, said: list[str]) -> pd.DataFrame
     return pd.DataFrame(table, index=pd.Index(index, dtype=np.int64, name="step"))
 
 
-def _renamed(frame: pd.DataFrame, found: semantics.Identity, dropped: set[str]) -> pd.DataFrame:
+def _renamed(frame: pd.DataFrame, found: identity.Identity, dropped: set[str]) -> pd.DataFrame:
     """Return a frame under schema names, known columns first; others keep the framework's key."""
     table: dict[str, Any] = {}
     for key in frame.columns:
@@ -232,3 +234,14 @@ def _renamed(frame: pd.DataFrame, found: semantics.Identity, dropped: set[str]) 
     dropped.update(others[MOST_UNRECOGNISED:])
     columns = {name: table[name] for name in (*ordered, *others[:MOST_UNRECOGNISED])}
     return pd.DataFrame(columns, index=frame.index)
+
+
+def _with_margins(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with the difference of both rewards as the margin, where none is logged."""
+    sides = [f"rewards/{side}" for side in ("chosen", "rejected")]
+    if "rewards/margins" in frame or not all(side in frame for side in sides):
+        return frame
+    place = list(frame.columns).index(sides[1]) + 1
+    frame = frame.copy()
+    frame.insert(place, "rewards/margins", frame[sides[0]] - frame[sides[1]])
+    return frame

@@ -104,6 +104,9 @@ def records_of(row: Mapping[str, Any], **known: Any) -> list[Record]:
     only_eval = "eval" in parts and "train" not in parts and "loss" not in loose
     home: Kind = "eval" if only_eval else "train"
     shared = {"epoch", "learning_rate"} if home == "train" and "train" not in parts else set()
+    if home == "eval" and "kl" in loose:
+        # LLaMA-Factory's KTO: a sum over the evaluation, under the name of the train value.
+        loose["kl of eval under its train key"] = loose.pop("kl")
     if set(loose) - shared or not parts:
         parts[home] = loose | parts.get(home, {})
     return [_record(kind, values, fields) for kind, values in parts.items() if kind and values]
