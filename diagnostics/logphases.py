@@ -9,11 +9,10 @@ held against its own first record.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import isfinite, nan, sqrt
+from math import isfinite, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtrit
 
 from diagnostics.intervals import Floats, Interval, fieller, in_words, number
 from diagnostics.meaning import Base
@@ -31,16 +30,23 @@ from diagnostics.regimes import Regime
 from diagnostics.schema import NATS_PER_TOKEN, REWARD_UNIT
 from diagnostics.series import MIN_LOGGED, ROWS, Changes, Logged, refusal, tide_corrected
 from diagnostics.share import ShareEstimate
-from diagnostics.trends import Direction, PairTrends, Trend
+from diagnostics.trends import Direction, PairTrends
 from diagnostics.verdicts import Evidence
 
 if TYPE_CHECKING:
     from diagnostics.run import Run
 
 # Proposals of this project.
-TAIL = 0.1  # the last part of the log whose mean is called the level at the end
+END = 0.15  # share of the records whose mean is the level at the end
+SMOOTH = 0.1  # share of the records that one value of the smoothed sides averages
 SURE, FAIRLY_SURE = 0.99, 0.95  # the least probability of a direction for these words
 SHORT_UNITS = {NATS_PER_TOKEN: "nats/token"}
+SIGNS = {
+    Regime.IDEAL: (1, -1),
+    Regime.BOTH_RISE: (1, 1),
+    Regime.BOTH_FALL: (-1, -1),
+    Regime.REVERSED: (-1, 1),
+}
 
 
 def name_logged(
@@ -51,21 +57,19 @@ def name_logged(
     if reason is not None:
         return _unknown(logged, nothing, reason if logged else f"{why_no_probe}, and {reason}")
     first = logged[0]
-    trends = first.trends
-    found = directions(trends)
-    regime = regime_of(found)
+    found, moved = directions(first.trends), movement(first)
+    regime = _regime(found, moved, first.changes)
     if regime is Regime.UNKNOWN:
-        return _unknown(logged, nothing, _undecided(trends))
-    movement = _movement(first)
-    share = share_of(trends)
-    phases = named_phases(trends)
-    since = _since(phases, regime, first.changes)
-    corrected = tide_corrected(trends.chosen.change, first.changes.drift)
-    word, benign = severity(regime, movement, corrected)
+        return _unknown(logged, nothing, _undecided(first.trends))
+    share = share_of(moved, first.trends)
+    phases = named_phases(first.trends)
+    since = _since(first.changes, regime, phases)
+    corrected = tide_corrected(moved.chosen, first.changes)
+    word, benign = severity(regime, moved, corrected)
     return RegimeVerdict(
         regime=regime,
-        sentence=_sentence(first, regime, found, since, share, benign=benign),
-        confidence=_confidence(trends, found),
+        sentence=_sentence(first, label_of(regime, found, benign=benign), since, share),
+        confidence=_confidence(first.trends, found),
         since_step=since,
         estimate=nothing,
         evidence=tuple(_evidence(first, share, corrected)),
@@ -73,12 +77,52 @@ def name_logged(
         severity=word,
         basis=Basis.REWARDS,
         directions=found,
-        movement=movement,
+        movement=moved,
         share=share,
         phases=phases,
         logged_phases=phases,
         benign=benign,
     )
+
+
+def movement(one: Logged) -> Movement:
+    """Return the changes since the start of the run.
+
+    Where 0 is the reference, that is the level at the end: the mean of the last `END` of the
+    records, so that it does not depend on how much had happened before the first one. Otherwise it
+    is the change over the log. Intervals keep the width of the trend's.
+    """
+    changes, trends = one.changes, one.trends
+    return Movement(
+        chosen=_at_end(changes, changes.chosen, trends.chosen.change),
+        rejected=_at_end(changes, changes.rejected, trends.rejected.change),
+        margin=_at_end(changes, changes.margin, trends.margin.change),
+        unit=changes.unit,
+    )
+
+
+def _at_end(changes: Changes, values: Floats, change: Interval) -> Interval:
+    finite = values[np.isfinite(values)]
+    if not changes.from_reference or not finite.size:
+        return change
+    level = float(finite[-max(1, round(END * finite.size)) :].mean())
+    return Interval(level, level + change.low - change.value, level + change.high - change.value)
+
+
+def _regime(found: Directions, moved: Movement, changes: Changes) -> Regime:
+    """Return the regime that directions within the log and changes since the start agree on."""
+    regime = regime_of(found)
+    if regime is Regime.FLAT:
+        largest = max(abs(one.value) for one in (moved.chosen, moved.rejected, moved.margin))
+        return Regime.FLAT if largest <= 2 * changes.floor else Regime.MIXED
+    if regime is Regime.MARGIN_LOSS:
+        return regime if moved.margin.value < 0 else Regime.MIXED
+    if regime not in SIGNS:
+        return regime
+    # A side may have jumped before the first record and come back half way since.
+    signs = SIGNS[regime]
+    agree = moved.chosen.value * signs[0] > 0 and moved.rejected.value * signs[1] > 0
+    return regime if agree else Regime.MIXED
 
 
 def directions(trends: PairTrends) -> Directions:
@@ -95,8 +139,8 @@ def named_phases(trends: PairTrends) -> tuple[NamedPhase, ...]:
     return tuple(phases)
 
 
-def share_of(trends: PairTrends) -> Interval | None:
-    """Return the chosen share S over the log with Fieller's interval; None unless margin grew.
+def share_of(moved: Movement, trends: PairTrends) -> Interval | None:
+    """Return the chosen share S with Fieller's interval; None unless the margin has grown.
 
     The joint covariance comes from the three intervals: with m = chosen - rejected,
     2 cov(chosen, m) = var(chosen) + var(m) - var(rejected). Where the logged margin is not the
@@ -106,38 +150,60 @@ def share_of(trends: PairTrends) -> Interval | None:
     ----------
     Fieller 1954, J. R. Stat. Soc. B 16.
     """
-    chosen, rejected, margin = (
-        one.change for one in (trends.chosen, trends.rejected, trends.margin)
-    )
-    if trends.margin.direction is not Direction.UP or not margin.low > 0:
+    if trends.margin.direction is not Direction.UP or not moved.margin.low > 0:
         return None
-    grown = chosen.value - rejected.value
-    halves = [(one.high - one.low) / 2 for one in (chosen, rejected, margin)]
-    var_c, var_r, var_m = (half * half for half in halves)
-    if abs(grown - margin.value) > 0.1 * halves[2] + 1e-6 * abs(grown):
+    sides = (moved.chosen, moved.rejected, moved.margin)
+    var_c, var_r, var_m = (((one.high - one.low) / 2) ** 2 for one in sides)
+    grown = moved.chosen.value - moved.rejected.value
+    if abs(grown - moved.margin.value) > 0.1 * sqrt(var_m) + 1e-6 * abs(grown):
         var_m = var_c + var_r
-    covariance = (var_c + var_m - var_r) / 2
     bound = sqrt(var_c * var_m)
-    return fieller(
-        chosen.value, grown, (var_c, var_m, min(bound, max(-bound, covariance))), quantile=1.0
-    )
+    covariance = min(bound, max(-bound, (var_c + var_m - var_r) / 2))
+    # The variances are those of half-widths, which hold Student's quantile already.
+    return fieller(moved.chosen.value, grown, (var_c, var_m, covariance), quantile=1.0)
 
 
-def level(changes: Changes, side: Floats, trend: Trend) -> Interval:
-    """Return the mean of a side over the last `TAIL` of the log, with its interval.
+def _since(changes: Changes, regime: Regime, phases: Sequence[NamedPhase]) -> int:
+    """Return the first step from which on the smoothed sides keep the signs of the regime.
 
-    The points count as far as the whole log's do after its autocorrelation is discounted; a trend
-    within the tail widens the interval.
+    Without a reference the signs hang on the luck of the first record: then it is the first of the
+    last phases that do not speak against the regime.
     """
-    values = side[np.isfinite(side) & np.isfinite(changes.chosen) & np.isfinite(changes.rejected)]
-    tail = values[-max(3, round(TAIL * len(values))) :]
-    if len(tail) < 3:
-        return Interval(nan, nan, nan)
-    worth = trend.effective_points / trend.points if trend.points else 1.0
-    count = max(2.0, len(tail) * min(1.0, worth if isfinite(worth) else 1.0))
-    half = float(stdtrit(count - 1, 0.975)) * float(tail.std(ddof=1)) / sqrt(count)
-    middle = float(tail.mean())
-    return Interval(middle, middle - half, middle + half)
+    if not changes.from_reference:
+        since = int(changes.steps[np.isfinite(changes.chosen) & np.isfinite(changes.rejected)][0])
+        for phase in reversed(phases):
+            if phase.regime is regime:
+                since = phase.start
+            elif phase.regime not in (Regime.FLAT, Regime.UNKNOWN):
+                break
+        return since
+    usable = np.isfinite(changes.chosen) & np.isfinite(changes.rejected)
+    usable &= np.isfinite(changes.margin)
+    width = max(1, round(SMOOTH * usable.sum()))
+    holds = np.ones(int(usable.sum()), dtype=np.bool_)
+    if regime in SIGNS:
+        for side, sign in zip((changes.chosen, changes.rejected), SIGNS[regime], strict=True):
+            holds &= sign * smoothed(side[usable], width) > changes.floor
+    elif regime is Regime.MARGIN_LOSS:
+        holds = smoothed(changes.margin[usable], width) < -changes.floor
+    broken = np.flatnonzero(~holds)
+    first = int(broken[-1]) + 1 if broken.size else 0
+    return int(changes.steps[usable][min(first, len(holds) - 1)])
+
+
+def smoothed(values: Floats, width: int) -> Floats:
+    """Return the means of up to `width` values around each one, shorter at the ends.
+
+    Examples
+    --------
+    >>> smoothed(np.array([0.0, 3.0, 6.0]), 3).tolist()
+    [1.5, 3.0, 4.5]
+    """
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    at = np.arange(len(values))
+    low = np.maximum(0, at - (width - 1) // 2)
+    high = np.minimum(len(values), at + width // 2 + 1)
+    return np.asarray((total[high] - total[low]) / (high - low))
 
 
 # Saying why nothing can be told.
@@ -186,7 +252,7 @@ def _unknown(logged: Sequence[Logged], nothing: ShareEstimate, reason: str) -> R
         reason=reason,
         basis=Basis.REWARDS if logged else Basis.NONE,
         directions=directions(logged[0].trends) if enough else Directions(),
-        movement=_movement(logged[0]) if enough else None,
+        movement=movement(logged[0]) if enough else None,
         phases=named_phases(logged[0].trends) if enough else (),
         logged_phases=named_phases(logged[0].trends) if enough else (),
     )
@@ -195,47 +261,15 @@ def _unknown(logged: Sequence[Logged], nothing: ShareEstimate, reason: str) -> R
 # Putting the verdict into words.
 
 
-def _movement(one: Logged) -> Movement:
-    trends = one.trends
-    return Movement(
-        trends.chosen.change, trends.rejected.change, trends.margin.change, one.changes.unit
-    )
-
-
-def _since(phases: Sequence[NamedPhase], regime: Regime, changes: Changes) -> int:
-    """Return the first step of the last stretch of phases that do not speak against the regime."""
-    since = None
-    for phase in reversed(phases):
-        if phase.regime is regime:
-            since = phase.start
-        elif phase.regime not in (Regime.FLAT, Regime.UNKNOWN):
-            break
-    if since is not None:
-        return since
-    finite = np.isfinite(changes.chosen) & np.isfinite(changes.rejected)
-    return int(changes.steps[finite][0])
-
-
-def _sentence(
-    one: Logged,
-    regime: Regime,
-    found: Directions,
-    since: int,
-    share: Interval | None,
-    *,
-    benign: bool,
-) -> str:
-    changes, movement = one.changes, _movement(one)
-    finite = np.isfinite(changes.chosen) & np.isfinite(changes.rejected)
-    first, last = (int(changes.steps[finite][at]) for at in (0, -1))
+def _sentence(one: Logged, label: str, since: int, share: Interval | None) -> str:
+    changes, moved = one.changes, movement(one)
     unit = SHORT_UNITS.get(changes.unit, changes.unit)
-    label = label_of(regime, found, benign=benign).lower()
-    behind = f"S = {in_words(share)}" if share else f"margin {in_words(movement.margin, sign=True)}"
-    base = "" if changes.from_reference else ", against the first record"
+    behind = f"S = {in_words(share)}" if share else f"margin {in_words(moved.margin, sign=True)}"
+    base = "from the reference" if changes.from_reference else "from its own first record"
     return (
-        f"{label} since step {since}: chosen {number(movement.chosen.value, sign=True)} "
-        f"and rejected {number(movement.rejected.value, sign=True)} {unit} over the logged "
-        f"{ROWS[changes.rows]}, steps {first}…{last}{base} ({behind})"
+        f"{label.lower()} since step {since}: chosen {number(moved.chosen.value, sign=True)} and "
+        f"rejected {number(moved.rejected.value, sign=True)} {unit} {base}, by the rewards of "
+        f"{changes.points} logged {ROWS[changes.rows]} ({behind})"
     )
 
 
@@ -255,21 +289,15 @@ def _confidence(trends: PairTrends, found: Directions) -> str:
 def _evidence(
     one: Logged, share: Interval | None, corrected: Interval | None
 ) -> Iterator[Evidence]:
-    changes, trends = one.changes, one.trends
+    changes, trends, moved = one.changes, one.trends, movement(one)
     unit, floor = changes.unit, changes.floor
-    for quantity, trend in (("Δ chosen", trends.chosen), ("Δ rejected", trends.rejected)):
-        yield from _number(quantity, trend.change, unit, floor)
-    yield from _number("margin", trends.margin.change, unit, floor)
+    yield from _number("Δ chosen", moved.chosen, unit, floor)
+    yield from _number("Δ rejected", moved.rejected, unit, floor)
+    yield from _number("margin", moved.margin, unit, floor)
     yield from _number("chosen share S", share, "share of the margin", None)
     if changes.from_reference:
-        ends = (
-            ("chosen", changes.chosen, trends.chosen),
-            ("rejected", changes.rejected, trends.rejected),
-        )
-        for side, values, trend in ends:
-            yield from _number(
-                f"{side} against reference", level(changes, values, trend), unit, 0.0
-            )
+        yield from _number("chosen within the log", trends.chosen.change, unit, floor)
+        yield from _number("rejected within the log", trends.rejected.change, unit, floor)
     yield from _number("Δ chosen, tide-corrected", corrected, unit, 0.0)
     yield Evidence("logged points", changes.points, "records", MIN_LOGGED)
 
@@ -290,7 +318,7 @@ def _caveats(
         yield f"in the last phase, from step {phases[-1].start} on, it is {phases[-1].label}"
     for other in logged[1:]:
         if other.changes.points >= MIN_LOGGED:
-            theirs = regime_of(directions(other.trends))
+            theirs = _regime(directions(other.trends), movement(other), other.changes)
             if theirs not in (regime, Regime.UNKNOWN):
                 yield f"on the {ROWS[other.changes.rows]} the regime is {theirs.label.lower()}"
     yield from one.trends.unstable
@@ -299,27 +327,22 @@ def _caveats(
 
 def _levels(one: Logged) -> Iterator[str]:
     """Yield where a side stands against the reference when its change does not say the same."""
-    changes, trends = one.changes, one.trends
+    changes, trends, moved = one.changes, one.trends, movement(one)
     if not changes.from_reference:
         return
-    sides = (
-        ("chosen", changes.chosen, trends.chosen),
-        ("rejected", changes.rejected, trends.rejected),
-    )
+    sides = (("chosen", moved.chosen, trends.chosen), ("rejected", moved.rejected, trends.rejected))
     unit = SHORT_UNITS.get(changes.unit, changes.unit)
-    for side, values, trend in sides:
-        found = level(changes, values, trend)
-        if not found.excludes_zero or abs(found.value) <= changes.floor:
+    for side, stands, trend in sides:
+        if not stands.excludes_zero or abs(stands.value) <= changes.floor:
             continue
-        above = found.value > 0
-        where = f"{number(found.value, sign=True)} {unit} {'above' if above else 'below'}"
+        above = stands.value > 0
+        where = f"{number(abs(stands.value))} {unit} {'above' if above else 'below'} the reference"
         if trend.direction is (Direction.DOWN if above else Direction.UP):
-            verb = "falls" if above else "rises"
-            yield f"{side} {verb} within the log, and still ends {where} the reference"
+            yield f"{side} {'falls' if above else 'rises'} within the log and still ends {where}"
         elif trend.direction is Direction.FLAT:
             yield (
-                f"{side} hardly moves within the log but stands {where} the reference: it moved "
-                "before the first record, or the run did not start at its reference"
+                f"{side} hardly moves within the log but stands {where}: it moved before the "
+                "first record, or the run did not start at its reference"
             )
 
 

@@ -141,8 +141,8 @@ _QUADRANTS = {
 def regime_of(found: Directions) -> Regime:
     """Return the regime of three directions.
 
-    A shrinking margin is a margin loss, unless chosen falls and rejected rises. Of a margin that
-    did not move, or of which nobody can tell, the sides' own quadrant still holds.
+    A shrinking margin is a margin loss, unless chosen falls and rejected rises. Sides that move
+    together without a grown margin are mixed.
 
     Examples
     --------
@@ -154,7 +154,7 @@ def regime_of(found: Directions) -> Regime:
         return regime
     if found.margin is Direction.DOWN:
         return Regime.MARGIN_LOSS
-    if regime is not None:
+    if regime is Regime.IDEAL or (regime is not None and found.margin is Direction.UP):
         return regime
     everything = (found.chosen, found.rejected, found.margin)
     if any(one in (Direction.UP, Direction.DOWN) for one in everything):

@@ -241,16 +241,16 @@ def _drift(run: Run, found: Changes) -> Floats | None:
     return np.interp(found.steps, at, values, left=np.nan, right=np.nan)
 
 
-def tide_corrected(side: Interval, drift: Floats | None) -> Interval | None:
-    """Return the change of a side plus that of the drift: what is left beyond the tide.
+def tide_corrected(side: Interval, found: Changes) -> Interval | None:
+    """Return the change of a side plus the drift: what is left of it beyond the tide.
 
-    None without a drift at both ends. The drift's own spread is small beside that of a side read
-    off training batches, and is left out.
+    None where the drift at the end is not known. The drift's own spread is small beside that of a
+    side read off batches, and is left out.
     """
-    if drift is None or not isfinite(side.value):
+    if found.drift is None or not isfinite(side.value):
         return None
-    known = drift[np.isfinite(drift)]
-    if known.size < 2:
+    known = found.drift[np.isfinite(found.drift)]
+    if not known.size:
         return None
-    more = float(known[-1] - known[0])
+    more = float(known[-1]) - (0.0 if found.from_reference else float(known[0]))
     return Interval(side.value + more, side.low + more, side.high + more)

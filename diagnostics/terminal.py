@@ -1,65 +1,134 @@
-"""Verdicts and comparisons as plain text for a terminal."""
+"""Diagnoses and comparisons as plain text for a terminal."""
 
 from __future__ import annotations
 
-import textwrap
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import isfinite
 
-from diagnostics.comparison import ComparisonRow
-from diagnostics.intervals import Interval, number
-from diagnostics.phases import RegimeVerdict, name_regime, regime_path
-from diagnostics.regimes import Regime
-from diagnostics.run import Run
-from diagnostics.share import ShareEstimate, trajectory
+import numpy as np
 
-WIDTH = 80
+from diagnostics.comparison import ComparisonRow
+from diagnostics.diagnosis import Diagnosis
+from diagnostics.intervals import Interval, number
+from diagnostics.layout import beside, capital, cut, listed, shortened, wrapped
+from diagnostics.naming import Basis, NamedPhase
+from diagnostics.pathologies import Pathology
+from diagnostics.regimes import Regime
+from diagnostics.schema import NATS_PER_TOKEN
+from diagnostics.verdicts import Advice, Evidence, Verdict
+
+WIDTH, WIDEST, NARROWEST = 80, 100, 60
+HEIGHT = 40  # lines of a card at most
 TABLE_WIDTH = 120
 CHART_ROWS = 7
 SMALLEST_ROW = 0.001  # nats per token: the height of a row at least, so that rounding stays flat
 CHOSEN, REJECTED, BOTH = "●", "○", "◉"
 NOT_KNOWN = "–"
-LONGEST_NAME = 24
+SHOWN_PHASES = 6
+FALLS = (Regime.BOTH_FALL, Regime.REVERSED)  # judged against the tide where samples were scored
+
+Points = Sequence[tuple[int, float, float]]  # step, change of chosen, change of rejected
 
 
-def line(run: Run) -> str:
-    """Return a run's verdict in one line."""
-    return " ".join(f"{run.name}: {name_regime(run).sentence}".split())
+@dataclass(frozen=True)
+class Screen:
+    """How much room a card has."""
+
+    width: int = WIDTH
+    height: int = HEIGHT
+
+    @classmethod
+    def here(cls) -> Screen:
+        """Return the room of the terminal that output goes to; 80 columns where it is a file."""
+        if not sys.stdout.isatty():
+            return cls()
+        columns = shutil.get_terminal_size((WIDTH, HEIGHT)).columns
+        return cls(width=min(WIDEST, max(NARROWEST, columns)))
 
 
-def card(run: Run) -> str:
-    """Return a run's verdict on one screen: sentence, chart, numbers and caveats."""
-    verdict = name_regime(run)
-    estimates = trajectory(run, verdict.estimate.split)
-    last = "no steps" if run.last_step is None else f"step {run.last_step}"
-    facts = f"{run.method or 'method not known'} · {run.status} · {last}"
-    severity = f"Severity {verdict.severity}. " if verdict.severity else ""
-    parts = [
-        _beside(run.name, facts),
-        *_wrapped(f"{_capital(verdict.sentence)}."),
-        *_wrapped(f"{severity}Confidence {verdict.confidence}."),
-        *chart(estimates),
-        *_numbers(verdict),
-        *_path(run, verdict),
-        *_list("Note: ", (*verdict.caveats, *run.caveats)),
+DEFAULT_SCREEN = Screen()
+
+
+def line(diagnosis: Diagnosis, screen: Screen = DEFAULT_SCREEN) -> str:
+    """Return a run's verdict in one line, with the names of what else is wrong."""
+    regime = diagnosis.regime.regime.value
+    others = [
+        f"{one.pathology.replace('_', ' ')}{'' if one in diagnosis.present else ' (suspected)'}"
+        for one in (*diagnosis.present, *diagnosis.suspected)
+        if one.pathology != regime
     ]
-    if verdict.regime not in (Regime.IDEAL, Regime.UNKNOWN):
-        parts.append(f"More: python -m diagnostics explain {verdict.regime.value}")
-    return "\n".join(parts)
+    also = f"; also {', '.join(others)}" if others else ""
+    return " ".join(f"{diagnosis.run.name}: {diagnosis.regime.sentence}{also}".split())
 
 
-def chart(estimates: Sequence[ShareEstimate], width: int = WIDTH) -> list[str]:
+def card(diagnosis: Diagnosis, screen: Screen = DEFAULT_SCREEN) -> str:
+    """Return a diagnosis on one screen.
+
+    Sentence, chart, numbers, phases, what is wrong and what to try, caveats: in this order, and
+    what does not fit is counted, the least important first.
+    """
+    run, verdict, width = diagnosis.run, diagnosis.regime, screen.width
+    by_tide = any("tide-corrected" in one.quantity for one in verdict.evidence)
+    beyond = " beyond the tide" if by_tide and verdict.regime in FALLS else ""
+    severity = f"Severity {verdict.severity}{beyond}. " if verdict.severity else ""
+    top = [
+        beside(run.name, _facts(diagnosis), width),
+        *wrapped(f"{capital(verdict.sentence)}.", width),
+        *wrapped(f"{severity}Confidence {verdict.confidence}.", width),
+        *chart(points_of(diagnosis), _unit(diagnosis), width),
+        *_numbers(verdict.evidence),
+        *_phases(verdict.phases, width),
+    ]
+    last = [f"More: python -m diagnostics explain {name}" for name in _to_explain(diagnosis)[:1]]
+    sections = [
+        [_finding(one, verdict.regime, width) for one in diagnosis.present],
+        [_hint(one, width) for one in diagnosis.suspected],
+        [wrapped(f"Note: {one}", width, "  ") for one in diagnosis.caveats],
+    ]
+    room = screen.height - len(top) - len(last)
+    return "\n".join([*top, *_fitted(sections, room, width), *last])
+
+
+def points_of(diagnosis: Diagnosis) -> Points:
+    """Return what the chart of a diagnosis draws: the probe's changes, or the logged ones."""
+    reading = diagnosis.reading
+    if reading.estimates:
+        return [
+            (one.step, one.delta_chosen.value, one.delta_rejected.value)
+            for one in reading.estimates
+        ]
+    logged = reading.changes
+    if logged is None:
+        return []
+    finite = np.isfinite(logged.chosen) & np.isfinite(logged.rejected)
+    kept = np.flatnonzero(finite)
+    # As many means as there are columns: a chart of single batches is a cloud.
+    blocks = [block for block in np.array_split(kept, min(len(kept), WIDTH)) if len(block)]
+    return [
+        (
+            int(logged.steps[block[-1]]),
+            float(logged.chosen[block].mean()),
+            float(logged.rejected[block].mean()),
+        )
+        for block in blocks
+    ]
+
+
+def chart(points: Points, unit: str = NATS_PER_TOKEN, width: int = WIDTH) -> list[str]:
     """Return the lines of a small chart of both changes over the steps; none without numbers."""
     paths = {
-        CHOSEN: [(one.step, one.delta_chosen.value) for one in estimates],
-        REJECTED: [(one.step, one.delta_rejected.value) for one in estimates],
+        CHOSEN: [(step, chosen) for step, chosen, _ in points],
+        REJECTED: [(step, rejected) for step, _, rejected in points],
     }
     values = [value for path in paths.values() for _, value in path if isfinite(value)]
-    first, last = (estimates[0].step, estimates[-1].step) if estimates else (0, 0)
+    first, last = (points[0][0], points[-1][0]) if points else (0, 0)
     if not values or first == last:
         return []
-    zero, unit = _scale(min(0.0, *values), max(0.0, *values))
-    labels = [number((zero - row) * unit) if row != zero else "0" for row in range(CHART_ROWS)]
+    zero, height = _scale(min(0.0, *values), max(0.0, *values))
+    labels = [number((zero - row) * height) if row != zero else "0" for row in range(CHART_ROWS)]
     gutter = max(map(len, labels))
     columns = width - gutter - 2
     grid = [[" "] * columns for _ in range(CHART_ROWS)]
@@ -68,12 +137,13 @@ def chart(estimates: Sequence[ShareEstimate], width: int = WIDTH) -> list[str]:
         for step, value in path:
             if isfinite(value):
                 x = round((step - first) / (last - first) * (columns - 1))
-                y = zero - round(value / unit)
+                y = zero - round(value / height)
                 grid[y][x] = BOTH if grid[y][x] not in (" ", "┈", mark) else mark
     lines = zip(labels, grid, strict=True)
     body = [f"{label:>{gutter}} ┤{''.join(row)}".rstrip() for label, row in lines]
     foot = f"step {first}".ljust(columns - len(str(last))) + str(last)
-    legend = f"Change since the start [nats/token]   {CHOSEN} chosen   {REJECTED} rejected"
+    short = unit.replace("nats per token", "nats/token").replace("nats per ", "nats/")
+    legend = f"Change since the start [{short}]   {CHOSEN} chosen   {REJECTED} rejected"
     return ["", legend, *body, " " * (gutter + 2) + foot, ""]
 
 
@@ -87,6 +157,19 @@ def _scale(low: float, high: float) -> tuple[int, float]:
     ]
     unit, zero = min(fits, key=lambda fit: (fit[0], abs(fit[1] - last / 2)))
     return zero, max(unit, SMALLEST_ROW)
+
+
+def catalogue(pathologies: Sequence[Pathology], regimes: Sequence[Regime]) -> str:
+    """Return every name that can be explained, with what it is in a few words."""
+    rows = [(one.name, one.text.strip().partition("\n")[0]) for one in pathologies]
+    rest = [(one.value, one.label) for one in regimes if one.value not in dict(rows)]
+    size = max(len(name) for name, _ in (*rows, *rest))
+    shown = [
+        entry
+        for heading, entries in (("Pathologies", rows), ("Regimes", rest))
+        for entry in (heading, *(f"  {name:<{size}}  {text}" for name, text in entries))
+    ]
+    return "\n".join(cut(entry, WIDEST) for entry in shown)
 
 
 def comparison(rows: Sequence[ComparisonRow], width: int = TABLE_WIDTH) -> str:
@@ -109,14 +192,14 @@ def comparison(rows: Sequence[ComparisonRow], width: int = TABLE_WIDTH) -> str:
     widths[0] = min(widths[0], max(8, width - sum(widths[1:]) - 2 * (len(heads) - 1)))
     text = [
         "  ".join(
-            (_shortened(cell, size).ljust(size) if index < 3 else cell.rjust(size))
+            (shortened(cell, size).ljust(size) if index < 3 else cell.rjust(size))
             for index, (cell, size) in enumerate(zip(cells, widths, strict=True))
         ).rstrip()
         for cells in table
     ]
     text.insert(2, "─" * (sum(widths) + 2 * (len(heads) - 1)))
     notes = [f"{row.name}: {note}" for row in rows for note in _notes(row)]
-    return "\n".join([*text, *([""] if notes else []), *_list("", notes, width)])
+    return "\n".join([*text, *([""] if notes else []), *listed("", notes, width)])
 
 
 def _cells(row: ComparisonRow) -> list[str]:
@@ -153,60 +236,101 @@ def _interval(interval: Interval | None) -> str:
     return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
 
 
-def _numbers(verdict: RegimeVerdict) -> list[str]:
+# The parts of a card.
+
+
+def _facts(diagnosis: Diagnosis) -> str:
+    run = diagnosis.run
+    last = "no steps" if run.last_step is None else f"step {run.last_step}"
+    return f"{run.method or 'method not known'} · {run.status} · {last}"
+
+
+def _unit(diagnosis: Diagnosis) -> str:
+    logged = diagnosis.reading.changes
+    if diagnosis.regime.basis is Basis.PROBE or logged is None:
+        return NATS_PER_TOKEN
+    return logged.unit
+
+
+def _numbers(evidence: Sequence[Evidence]) -> list[str]:
     """Return the evidence as aligned lines."""
-    width = max((len(one.quantity) for one in verdict.evidence), default=0)
+    width = max((len(one.quantity) for one in evidence), default=0)
     lines = []
-    for one in verdict.evidence:
+    for one in evidence:
         value = number(one.value, sign=one.quantity.startswith("Δ"))
         interval = (
             "" if one.low is None or one.high is None else f"{number(one.low)}…{number(one.high)}"
         )
-        if one.unit == "pairs":
+        if one.unit in ("pairs", "records"):
             value = f"{one.value:.0f}"
         lines.append(f"{one.quantity:<{width}}  {value:>8}  {interval:>18}  {one.unit}".rstrip())
     return lines
 
 
-def _path(run: Run, verdict: RegimeVerdict) -> list[str]:
-    spans = regime_path(run, verdict.estimate.split)
-    if len(spans) < 2:
+def _phases(phases: Sequence[NamedPhase], width: int) -> list[str]:
+    if len(phases) < 2:
         return []
-    named = [f"{regime.label.lower()} {start}…{end}" for start, end, regime in spans]
-    shown = named if len(named) <= 6 else ["…", *named[-5:]]
-    return _wrapped(f"By step: {', '.join(shown)}")
+    named = [f"{one.label} {one.start}…{one.end}" for one in phases]
+    shown = named if len(named) <= SHOWN_PHASES else ["…", *named[1 - SHOWN_PHASES :]]
+    return wrapped(f"By step: {', '.join(shown)}", width, "  ")
 
 
-def _beside(left: str, right: str) -> str:
-    """Return two texts at the two ends of a line, the left one shortened to fit."""
-    room = max(8, WIDTH - len(right) - 2)
-    return f"{_shortened(left, room):<{room}}  {right}"
-
-
-def _shortened(text: str, width: int) -> str:
-    """Return the text with its middle left out where it is wider than `width`.
-
-    Both ends of a run's name tell: the project at its front, the seed at its end.
-    """
-    if len(text) <= width:
-        return text
-    head = (width - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _wrapped(text: str, width: int = WIDTH) -> list[str]:
-    return textwrap.wrap(text, width, break_on_hyphens=False)
-
-
-def _list(prefix: str, items: Iterable[str], width: int = WIDTH) -> list[str]:
-    return [
-        part
-        for item in items
-        for part in textwrap.wrap(
-            f"{prefix}{item}", width, subsequent_indent="  ", break_on_hyphens=False
+def _finding(verdict: Verdict, regime: Regime, width: int) -> list[str]:
+    """Return what is wrong in a few lines: the sentence unless it leads the card, and a remedy."""
+    title = capital(verdict.pathology.replace("_", " "))
+    severity = f" ({verdict.severity})" if verdict.severity else ""
+    said = [] if verdict.pathology == regime.value else [f"{title}{severity}: {verdict.sentence}."]
+    lines = [part for text in said for part in wrapped(text, width, "  ")]
+    for one in verdict.advice[:1]:
+        against = f" against {title.lower()}" if not said else ""
+        lines += wrapped(
+            f"{'Try' if not said else '  Try'}{against}: {_remedy(one)}", width, "    "
         )
+    return lines
+
+
+def _remedy(advice: Advice) -> str:
+    flags = "; ".join(f"{name}: {flag}" for name, flag in sorted(advice.flags.items())[:1])
+    return (
+        f"{advice.action.rstrip('.')} (evidence {advice.strength}{'; ' if flags else ''}{flags})."
+    )
+
+
+def _hint(verdict: Verdict, width: int) -> list[str]:
+    title = capital(verdict.pathology.replace("_", " "))
+    return wrapped(f"Suspected: {title.lower()}: {verdict.sentence}.", width, "  ")
+
+
+def _to_explain(diagnosis: Diagnosis) -> list[str]:
+    names = [one.pathology for one in diagnosis.present]
+    regime = diagnosis.regime.regime
+    if regime.value in names or regime in (Regime.IDEAL, Regime.UNKNOWN):
+        return sorted(names, key=lambda name: name != regime.value)
+    return [regime.value, *names]
+
+
+def _fitted(sections: Sequence[Sequence[list[str]]], room: int, width: int) -> list[str]:
+    """Return the sections' blocks in `room` lines; blocks that do not fit are counted.
+
+    Every section keeps its first block before any gets its second.
+    """
+    order = sorted(
+        ((place, index) for index, blocks in enumerate(sections) for place in range(len(blocks)))
+    )
+    left, kept = room - 1, set()
+    for place, index in order:
+        size = len(sections[index][place])
+        if size <= left:
+            kept.add((place, index))
+            left -= size
+    lines = [
+        part
+        for index, blocks in enumerate(sections)
+        for place, block in enumerate(blocks)
+        if (place, index) in kept
+        for part in block
     ]
+    missing = len(order) - len(kept)
+    if missing:
+        lines.append(f"… and {missing} more; all with --json, or report --html FILE")
+    return lines

@@ -89,7 +89,7 @@ LAWS = (
 # Inside diagnostics a module imports only what stands in an earlier line than its own, or a
 # sibling of its own family.
 DIRECTION = (
-    "errors schema band gradient_weights hyperparameters intervals regimes verdicts meaning",
+    "errors layout schema band gradient_weights hyperparameters intervals regimes verdicts meaning",
     "methods",
     "flags logcontents pairtables",
     "runlog",
@@ -113,7 +113,8 @@ DIRECTION = (
     "diagnosis",
     "comparison",
     "tables figures",
-    "terminal report",
+    "terminal report interchange",
+    "cli",
     "__main__",
 )
 LEVEL = {name: level for level, line in enumerate(DIRECTION) for name in line.split()}

@@ -1,0 +1,70 @@
+"""Diagnosis: everything that can be said of one run, and the only thing that is shown of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from diagnostics.naming import SEVERITY_BANDS, RegimeVerdict
+from diagnostics.pathologies import PATHOLOGIES
+from diagnostics.reading import Reading
+from diagnostics.regimes import Regime
+from diagnostics.run import Run
+from diagnostics.verdicts import Status, Verdict
+
+# What is worst stands first; checks of one rank keep the catalogue's order.
+_RANK = {
+    Status.PRESENT: 0,
+    Status.SUSPECTED: 1,
+    Status.UNKNOWN: 2,
+    Status.ABSENT: 3,
+    Status.NOT_APPLICABLE: 4,
+}
+_WORDS = [word for _, word in reversed(SEVERITY_BANDS)]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The regime of a run and the verdicts of every check, worst first."""
+
+    reading: Reading
+    regime: RegimeVerdict
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def run(self) -> Run:
+        """The run that was diagnosed."""
+        return self.reading.run
+
+    @property
+    def present(self) -> tuple[Verdict, ...]:
+        """The pathologies that are established."""
+        return tuple(one for one in self.verdicts if one.status is Status.PRESENT)
+
+    @property
+    def suspected(self) -> tuple[Verdict, ...]:
+        """The pathologies whose signs are there, and what would settle them is not."""
+        return tuple(one for one in self.verdicts if one.status is Status.SUSPECTED)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether a regime could be named and no check says that something is wrong."""
+        return self.regime.regime is not Regime.UNKNOWN and not (self.present or self.suspected)
+
+    @cached_property
+    def caveats(self) -> tuple[str, ...]:
+        """What must be known beside the numbers: of the verdict, then of the log; each once."""
+        return tuple(dict.fromkeys((*self.regime.caveats, *self.run.caveats)))
+
+
+def diagnose(run: Run) -> Diagnosis:
+    """Return the diagnosis of a run; it never raises, whatever the run holds."""
+    reading = Reading(run)
+    verdicts = [one.check(reading) for one in PATHOLOGIES]
+    return Diagnosis(reading, reading.regime, tuple(sorted(verdicts, key=_rank)))
+
+
+def _rank(verdict: Verdict) -> tuple[int, int]:
+    worst = len(_WORDS)
+    severity = _WORDS.index(verdict.severity) if verdict.severity in _WORDS else worst
+    return _RANK[verdict.status], severity
