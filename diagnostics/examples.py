@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.optimize import brentq
 
 from diagnostics.intervals import Floats, Ints
+from diagnostics.meaning import Base, Meaning, Scope
 from diagnostics.methods import Method, method
 from diagnostics.regimes import Regime
 from diagnostics.run import Run, Source
@@ -34,6 +35,7 @@ TRUTH: dict[Regime, tuple[float, float]] = {
 }
 UNKNOWN_EVALUATIONS = 2
 BETA = 0.1
+PEAK, AFTER_PEAK = 0.25, 0.05  # of the chosen side of a run that turns [nats per token]
 DRIFT = 0.05  # forward KL of an `example` at its end [nats per token]
 
 
@@ -69,26 +71,51 @@ def example(
     regime = Regime(regime)
     if regime is Regime.UNKNOWN:
         evaluations = UNKNOWN_EVALUATIONS
-    rng = np.random.default_rng(seed)
     steps = every * np.arange(evaluations + 1, dtype=np.int64)
-    # Fast at first, slower later, and 1 at the end.
-    progress = -np.expm1(-3 * steps / steps[-1]) / -expm1(-3)
+    course = _progress(steps)[:, None] * np.array(TRUTH[regime])
+    return _drawn_run(
+        name or f"{regime.value}-{seed}", course, seed, pairs, steps, method(method_name)
+    )
+
+
+def turning(
+    seed: int = 0, *, pairs: int = 64, evaluations: int = 20, method_name: str = "dpo"
+) -> Run:
+    """Return a run whose chosen side peaks at `PEAK` and ends at `AFTER_PEAK`."""
+    steps = 10 * np.arange(evaluations + 1, dtype=np.int64)
+    chosen = np.interp(steps / steps[-1], (0.0, 0.4, 1.0), (0.0, PEAK, AFTER_PEAK))
+    course = np.stack([chosen, -0.8 * _progress(steps)], axis=1)
+    return _drawn_run(f"turning-{seed}", course, seed, pairs, steps, method(method_name))
+
+
+def _progress(steps: Ints) -> Floats:
+    """Return a course that is fast at first, slower later, and 1 at the end (T)."""
+    return np.asarray(-np.expm1(-3 * steps / steps[-1]) / -expm1(-3))
+
+
+def _drawn_run(name: str, course: Floats, seed: int, pairs: int, steps: Ints, facts: Method) -> Run:
+    """Return a run whose probe pairs change on average exactly by `course` (T, sides)."""
+    rng = np.random.default_rng(seed)
     splits = {
-        split: _drawn_pairs(split, TRUTH[regime], pairs, steps, progress, rng)
-        for split in ("train", "held_out")
+        split: _drawn_pairs(split, course, pairs, steps, rng) for split in ("train", "held_out")
     }
-    facts = method(method_name)
+    base = {
+        "beta*delta": Base.LOGRATIO_SUM,
+        "beta*logps_per_token": Base.LOGPS_MEAN,
+        "beta*logps": Base.LOGPS_SUM,
+    }[facts.reward_kind]
     return Run(
-        name=name or f"{regime.value}-{seed}",
+        name=name,
         method=facts.name,
         train=_train_rows(splits["train"], facts, rng),
         evals=_rows(splits["held_out"], facts),
         probes=pd.concat(splits.values(), ignore_index=True),
-        samples=_drawn_samples(pairs, steps, progress, rng),
+        samples=_drawn_samples(pairs, steps, _progress(steps), rng),
         config={"method": facts.name, "beta": BETA, "seed": seed, "max_steps": int(steps[-1])},
-        header={"name": name or f"{regime.value}-{seed}", "method": facts.name, "beta": BETA},
+        header={"name": name, "method": facts.name, "beta": BETA},
         source=Source(path="", reader="native", framework="synthetic"),
         status="completed",
+        meaning=Meaning(base, BETA, Scope.WINDOW, "beta is configured"),
     )
 
 
@@ -191,22 +218,20 @@ def _column(values: Floats, points: Floats) -> Floats:
 
 def _drawn_pairs(
     split: str,
-    truth: tuple[float, float],
+    course: Floats,
     pairs: int,
     steps: Ints,
-    progress: Floats,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Return probe pairs whose mean change per token ends exactly at `truth`."""
+    """Return probe pairs whose mean change per token is exactly `course` (T, sides)."""
     tokens = rng.integers(8, 80, size=(2, pairs)).astype(np.float64)
     start = -tokens * rng.uniform(0.8, 2.2, size=(2, pairs))
     prompts = np.arange(pairs) // 2
-    size = 0.01 + 0.15 * max(map(abs, truth))
+    size, progress = 0.01 + 0.15 * float(np.abs(course).max()), _progress(steps)
     by_prompt = rng.normal(size=(1, prompts[-1] + 1))[:, prompts]
     spread = size * (0.5 * by_prompt + rng.normal(size=(2, pairs)))
     spread -= spread.mean(axis=1, keepdims=True)
-    change = (np.array(truth)[:, None] + spread) * tokens
-    logps = start + progress[:, None, None] * change
+    logps = start + (course[:, :, None] + progress[:, None, None] * spread) * tokens
     table = _probe_table(split, steps, logps, tokens, prompts)
     for side in ("chosen", "rejected"):
         table[f"entropy/{side}"] = 1.5 - 0.3 * np.repeat(progress, pairs)

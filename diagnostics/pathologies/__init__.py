@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import re
 
+from diagnostics.pathologies.both_fall import PATHOLOGY as BOTH_FALL
 from diagnostics.pathologies.both_rise import PATHOLOGY as BOTH_RISE
 from diagnostics.pathologies.contract import HEADINGS, Pathology
+from diagnostics.pathologies.flat_run import PATHOLOGY as FLAT_RUN
+from diagnostics.pathologies.margin_loss import PATHOLOGY as MARGIN_LOSS
+from diagnostics.pathologies.reversed import PATHOLOGY as REVERSED
+from diagnostics.pathologies.rise_then_fall import PATHOLOGY as RISE_THEN_FALL
 from diagnostics.regimes import EXPLANATIONS, Regime
 
 __all__ = ["EXPLAINED", "PATHOLOGIES", "Pathology", "explanation", "sections"]
 
-PATHOLOGIES: tuple[Pathology, ...] = (BOTH_RISE,)
+PATHOLOGIES: tuple[Pathology, ...] = (
+    REVERSED,
+    MARGIN_LOSS,
+    BOTH_FALL,
+    BOTH_RISE,
+    RISE_THEN_FALL,
+    FLAT_RUN,
+)
 
 BY_NAME = {one.name: one for one in PATHOLOGIES}
 # A regime is called flat, and the run in it a flat run.

@@ -9,7 +9,7 @@ import numpy as np
 from diagnostics.advice import advice
 from diagnostics.naming import Basis, RegimeVerdict
 from diagnostics.reading import Reading
-from diagnostics.schema import NATS_PER_TOKEN
+from diagnostics.share import SPLITS
 from diagnostics.verdicts import Evidence, Status, Verdict
 
 NO_PROBE = (
@@ -20,7 +20,7 @@ NO_SAMPLES = (
     "no samples of the initial policy were scored, so how far ordinary text falls (the tide) is "
     "not known; score a few samples per prompt from step 0 on"
 )
-SHORT = {NATS_PER_TOKEN: "nats/token"}  # as units stand in sentences
+
 END = 0.15  # share of the records whose mean is the level at the end
 
 
@@ -102,3 +102,21 @@ def level(reading: Reading, side: str) -> float | None:
     values = getattr(logged, side)
     values = values[np.isfinite(values)]
     return float(values[-max(1, round(END * values.size)) :].mean()) if values.size else None
+
+
+def held_out(reading: Reading) -> bool:
+    """Whether the regime was named on pairs that are not trained on."""
+    if reading.regime.basis is Basis.PROBE:
+        return reading.regime.estimate.split != SPLITS[0]
+    return reading.changes is not None and reading.changes.rows == "evals"
+
+
+def short(unit: str) -> str:
+    """Return a unit as it stands in sentences.
+
+    Examples
+    --------
+    >>> short("nats per token")
+    'nats/token'
+    """
+    return unit.replace(" per ", "/")
