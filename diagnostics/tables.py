@@ -6,8 +6,9 @@ not known is NaN or None, and how to format it is up to whoever shows it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite, nan
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +21,7 @@ from diagnostics.schema import NATS_PER_TOKEN, metric
 from diagnostics.share import ShareEstimate, trajectory
 
 SPARK_POINTS = 40
+NOT_SET = "–"
 
 DELTA_CHOSEN = f"Δ chosen [{NATS_PER_TOKEN}]"
 DELTA_REJECTED = f"Δ rejected [{NATS_PER_TOKEN}]"
@@ -91,6 +93,28 @@ def trajectories(run: Run, split: str | None = None) -> pd.DataFrame:
         columns[f"{label} from"] = [nan if one is None else one.low for one in intervals]
         columns[f"{label} to"] = [nan if one is None else one.high for one in intervals]
     return pd.DataFrame(columns, index=pd.Index([one.step for one in estimates], name="step"))
+
+
+def settings(run: Run) -> list[tuple[str, str]]:
+    """Return the configuration as (name, value) texts; names of nested settings carry dots."""
+    return list(_flat(run.config))
+
+
+def differences(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return the settings whose values are not the same in all runs, one column a run."""
+    known = [dict(settings(run)) for run in runs]
+    names = list(dict.fromkeys(name for one in known for name in one))
+    rows = {name: [one.get(name, NOT_SET) for one in known] for name in names}
+    rows = {name: values for name, values in rows.items() if len(set(values)) > 1}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=range(len(runs)))
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", NOT_SET if value in (None, "") else str(value)
 
 
 def method_title(name: str | None) -> str:

@@ -89,7 +89,7 @@ LAWS = (
 # Inside diagnostics a module imports only what stands in an earlier line than its own, or a
 # sibling of its own family.
 DIRECTION = (
-    "errors layout schema band gradient_weights hyperparameters intervals regimes verdicts meaning",
+    "errors layout stylesheet schema band gradient_weights hyperparameters intervals regimes verdicts meaning",
     "methods",
     "flags logcontents pairtables",
     "runlog",
@@ -103,12 +103,13 @@ DIRECTION = (
     "probephases logphases",
     "phases",
     "forecast",
-    "readers reading",
+    "readers reading probegrid",
     "windows",
     "causes",
     "remedies",
     "advice",
     "examples synthetic_logs",
+    "probe_examples",
     "pathologies",
     "diagnosis",
     "comparison",

@@ -1,0 +1,376 @@
+"""One HTML file with the diagnosis of one or several runs; it opens offline, anywhere.
+
+Everything that comes from a run (names, settings, sentences) is text: it is escaped, and the
+page's own policy forbids it to load anything.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from diagnostics import tables
+from diagnostics.diagnosis import Diagnosis
+from diagnostics.figures import embed, style
+from diagnostics.figures.change import change
+from diagnostics.figures.curves import Band, curves, families, reading_aid
+from diagnostics.figures.plane import Track, plane
+from diagnostics.intervals import Interval, number
+from diagnostics.naming import Basis, NamedPhase
+from diagnostics.pathologies import PATHOLOGIES
+from diagnostics.regimes import Regime
+from diagnostics.stylesheet import CSS
+from diagnostics.verdicts import Advice, Evidence, Status, Verdict
+
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; base-uri 'none'; form-action 'none'"
+)
+COLOURS = {
+    Regime.IDEAL: "good",
+    Regime.BOTH_RISE: "warn",
+    Regime.BOTH_FALL: "warn",
+    Regime.REVERSED: "bad",
+    Regime.MARGIN_LOSS: "bad",
+}
+TITLES = {one.name: one.title for one in PATHOLOGIES}
+LONGEST_VALUE = 200  # signs of one setting
+NOT_KNOWN = "–"
+
+
+def write(found: Sequence[Diagnosis], path: Path, problems: Sequence[str] = ()) -> None:
+    """Write the report of at least one run to a file, its folder included.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(found, problems), encoding="utf-8")
+
+
+def page(found: Sequence[Diagnosis], problems: Sequence[str] = ()) -> str:
+    """Return the report as HTML; `problems` says what could not be read."""
+    one = len(found) == 1
+    title = f"Seesaw: {found[0].run.name}" if one else f"Seesaw: {len(found)} runs"
+    made = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
+    parts = [f"<h1>{_text(title)}</h1>", f'<p class="muted">Made on {made}.</p>']
+    parts += [f'<p class="bad">Not read: {_text(problem)}</p>' for problem in problems]
+    if not one:
+        parts += [_overview(found), _differences(found)]
+    parts += [_run(diagnosis, index, alone=one) for index, diagnosis in enumerate(found)]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f"<title>{_text(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(part for part in parts if part)
+        + f"\n</main>\n{embed.scripts()}\n</body>\n</html>\n"
+    )
+
+
+# Several runs.
+
+
+def _overview(found: Sequence[Diagnosis]) -> str:
+    """Return the table of all runs, and their paths on one plane."""
+    heads = ("Run", "Method", "Regime", "S", "Δ chosen", "Δ rejected", "Unit", "Present")
+    rows = [_row(diagnosis, index) for index, diagnosis in enumerate(found)]
+    tracks = [
+        Track(
+            diagnosis.run.name,
+            diagnosis.reading.estimates,
+            style.run_colour(index),
+            style.run_symbol(index),
+        )
+        for index, diagnosis in enumerate(found)
+        if diagnosis.reading.estimates
+    ]
+    drawn = embed.figure(
+        plane(tracks),
+        "Change of chosen against change of rejected, one path a run",
+        "Each path starts at the origin and ends at its mark, with its 95 % interval. Above the "
+        "dotted line the margin has grown.",
+    )
+    return _table(heads, rows, numbers=(3, 4, 5)) + (drawn if tracks else "")
+
+
+def _row(diagnosis: Diagnosis, index: int) -> list[str]:
+    verdict = diagnosis.regime
+    moved = verdict.movement
+    names = ", ".join(TITLES.get(one.pathology, one.pathology) for one in diagnosis.present)
+    return [
+        f'<a href="#run-{index}">{_text(diagnosis.run.name)}</a>',
+        _text(tables.method_title(diagnosis.run.method)),
+        _badge(verdict.regime),
+        _interval(verdict.share),
+        _interval(moved.chosen if moved else None, sign=True),
+        _interval(moved.rejected if moved else None, sign=True),
+        _text(moved.unit if moved else NOT_KNOWN),
+        _text(names or NOT_KNOWN),
+    ]
+
+
+def _differences(found: Sequence[Diagnosis]) -> str:
+    """Return the settings in which the runs differ."""
+    frame = tables.differences([diagnosis.run for diagnosis in found])
+    if not len(frame):
+        return '<p class="muted">The configurations that the logs hold do not differ.</p>'
+    heads = ("Setting", *(diagnosis.run.name for diagnosis in found))
+    rows = [
+        [f"<code>{_text(setting)}</code>", *(_text(_cut(value)) for value in values)]
+        for setting, values in zip(frame.index, frame.to_numpy().tolist(), strict=True)
+    ]
+    return f"<h3>Where the configurations differ</h3>{_table(heads, rows)}"
+
+
+# One run.
+
+
+def _run(diagnosis: Diagnosis, index: int, *, alone: bool) -> str:
+    run = diagnosis.run
+    heading = "" if alone else f"<h2>{_text(run.name)}</h2>"
+    unwell = [*diagnosis.present, *diagnosis.suspected]
+    parts = [
+        heading,
+        f'<p class="muted">{_text(_facts(diagnosis))}</p>',
+        _verdict(diagnosis),
+        *([f"<h3>What is wrong</h3>{''.join(map(_finding, unwell))}"] if unwell else []),
+        _figures(diagnosis),
+        _phases(diagnosis.regime.phases),
+        _numbers("The numbers behind the regime", diagnosis.regime.evidence),
+        _caveats(diagnosis),
+        _checks(diagnosis.verdicts),
+        _configuration(diagnosis),
+    ]
+    body = "\n".join(part for part in parts if part)
+    return f'<section class="run" id="run-{index}">\n{body}\n</section>'
+
+
+def _facts(diagnosis: Diagnosis) -> str:
+    run = diagnosis.run
+    last = "no steps" if run.last_step is None else f"step {run.last_step:,}"
+    writer = f"{run.source.framework} {run.source.version or ''}".strip()
+    return f"{tables.method_title(run.method)} · {run.status} · {last} · written by {writer}"
+
+
+def _verdict(diagnosis: Diagnosis) -> str:
+    verdict = diagnosis.regime
+    severity = f'<span class="badge bad">{_text(verdict.severity)}</span>' * bool(verdict.severity)
+    benign = '<span class="badge good">within the tide</span>' * verdict.benign
+    basis = {
+        Basis.PROBE: "read from the probe set",
+        Basis.REWARDS: "read from the logged rewards",
+        Basis.NONE: "nothing to read it from",
+    }[verdict.basis]
+    return (
+        f'<div class="card"><div class="badges">{_badge(verdict.regime)}{severity}{benign}'
+        f'<span class="muted">{basis}</span></div>'
+        f'<p class="lead">{_text(_sentence(verdict.sentence))}</p>'
+        f'<p class="muted">Confidence {_text(verdict.confidence)}.</p></div>'
+    )
+
+
+def _finding(verdict: Verdict) -> str:
+    colour = "bad" if verdict.status is Status.PRESENT else "warn"
+    badges = [verdict.status.value, verdict.severity]
+    badges += [f"since step {verdict.since:,}" if verdict.since is not None else None]
+    shown = "".join(f'<span class="badge">{_text(one)}</span>' for one in badges if one)
+    title = TITLES.get(verdict.pathology, verdict.pathology)
+    unseen = "".join(f"<li>{_text(_sentence(one))}</li>" for one in verdict.unseen)
+    return (
+        f'<div class="card finding {colour}"><h4>{_text(title)}</h4>'
+        f'<div class="badges">{shown}</div><p>{_text(_sentence(verdict.sentence))}</p>'
+        + "".join(map(_advice, verdict.advice))
+        + (
+            f"<details><summary>What could not be seen</summary><ul>{unseen}</ul></details>"
+            if unseen
+            else ""
+        )
+        + "</div>"
+    )
+
+
+def _advice(advice: Advice) -> str:
+    rows = [
+        ("Expected", _text(advice.expected)),
+        ("Risk", _text(advice.risk)),
+        *((name, f"<code>{_text(flag)}</code>") for name, flag in advice.flags.items()),
+        ("Evidence", _text(f"{advice.strength}; {advice.source}")),
+    ]
+    if advice.window is not None:
+        low, high = (number(end) for end in advice.window)
+        rows.insert(0, ("Safe window", _text(f"{advice.setting or ''} {low} to {high}".strip())))
+    facts = "".join(f"<dt>{_text(name)}</dt><dd>{value}</dd>" for name, value in rows if value)
+    return f'<div class="try"><b>Try:</b> {_text(_sentence(advice.action))}<dl>{facts}</dl></div>'
+
+
+def _figures(diagnosis: Diagnosis) -> str:
+    run, estimates = diagnosis.run, diagnosis.reading.estimates
+    drawn = []
+    if estimates:
+        track = Track(run.name, estimates, style.CHOSEN)
+        drawn = [
+            embed.figure(
+                plane([track], height=430, legend=False),
+                "Change of chosen against change of rejected",
+                "The path of the probe pairs from the origin; above the dotted line the margin "
+                "has grown.",
+            ),
+            embed.figure(
+                change(estimates, height=430),
+                "Change of each side by step",
+                "The same pairs at every evaluation, with 95 % intervals.",
+            ),
+        ]
+    grid = f'<div class="grid">{"".join(drawn)}</div>' if drawn else ""
+    known = families(run)
+    if not known:
+        return grid
+    phases = diagnosis.regime.phases or diagnosis.regime.logged_phases
+    bands = [
+        Band(
+            one.start,
+            one.end,
+            one.label if one.is_start else style.regime_label(one.regime.value),
+        )
+        for one in phases
+    ]
+    return grid + embed.figure(
+        curves(run, known[0], bands),
+        "Chosen, rejected and margin by step",
+        reading_aid(run, known[0]),
+    )
+
+
+def _phases(phases: Sequence[NamedPhase]) -> str:
+    if len(phases) < 2:
+        return ""
+    what = (
+        "Regime and directions of the change since the start, as the evaluations show it."
+        if phases[0].basis is Basis.PROBE
+        else "Regime and directions of the change within each stretch."
+    )
+    rows = [
+        [
+            f"{one.start:,}",
+            f"{one.end:,}",
+            "start" if one.is_start else _badge(one.regime),
+            *(_text(side) for side in (one.directions.chosen, one.directions.rejected)),
+            _text(one.directions.margin),
+        ]
+        for one in phases
+    ]
+    heads = ("From step", "To step", "Regime", "Chosen", "Rejected", "Margin")
+    return f'<h3>Phases</h3><p class="muted">{what}</p>{_table(heads, rows, numbers=(0, 1))}'
+
+
+def _numbers(title: str, evidence: Sequence[Evidence]) -> str:
+    if not evidence:
+        return ""
+    rows = [
+        [
+            _text(one.quantity),
+            _text(_count(one)),
+            _text(NOT_KNOWN if one.low is None else _range(one.low, one.high)),
+            _text(NOT_KNOWN if one.threshold is None else number(one.threshold)),
+            _text(one.unit),
+        ]
+        for one in evidence
+    ]
+    heads = ("Quantity", "Value", "95 % interval", "Held against", "Unit")
+    return f"<h3>{_text(title)}</h3>{_table(heads, rows, numbers=(1, 2, 3))}"
+
+
+def _caveats(diagnosis: Diagnosis) -> str:
+    items = "".join(f"<li>{_text(_sentence(one))}</li>" for one in diagnosis.caveats)
+    return f"<h3>What to know beside the numbers</h3><ul>{items}</ul>" if items else ""
+
+
+def _checks(verdicts: Sequence[Verdict]) -> str:
+    """Return every check with what it found, folded away."""
+    rows = [
+        [
+            _text(TITLES.get(one.pathology, one.pathology)),
+            _text(one.status.value),
+            _text(_sentence(one.sentence)),
+        ]
+        for one in verdicts
+    ]
+    if not rows:
+        return ""
+    table = _table(("Check", "Status", "What it found"), rows, texts=(2,))
+    return f"<details><summary>All {len(rows)} checks</summary>{table}</details>"
+
+
+def _configuration(diagnosis: Diagnosis) -> str:
+    settings = tables.settings(diagnosis.run)
+    rows = [[f"<code>{_text(name)}</code>", _text(_cut(value))] for name, value in settings]
+    source = f'<p class="muted">Read from <code>{_text(diagnosis.run.source.path)}</code></p>'
+    table = _table(("Setting", "Value"), rows, texts=(1,)) if rows else ""
+    return f"<details><summary>Configuration and source</summary>{source}{table}</details>"
+
+
+# Pieces.
+
+
+def _table(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    numbers: Sequence[int] = (),
+    texts: Sequence[int] = (),
+) -> str:
+    """Return a table that scrolls by itself; `rows` hold HTML, `heads` text."""
+    kinds = {**dict.fromkeys(numbers, ' class="number"'), **dict.fromkeys(texts, ' class="text"')}
+    head = "".join(f"<th{kinds.get(i, '')}>{_text(one)}</th>" for i, one in enumerate(heads))
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{kinds.get(i, '')}>{cell}</td>" for i, cell in enumerate(cells))
+        + "</tr>"
+        for cells in rows
+    )
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _badge(regime: Regime) -> str:
+    label = style.regime_label(regime.value)
+    return f'<span class="badge {COLOURS.get(regime, "calm")}">{_text(label)}</span>'
+
+
+def _interval(interval: Interval | None, *, sign: bool = False) -> str:
+    if interval is None or not isfinite(interval.value):
+        return NOT_KNOWN
+    return _text(number(interval.value, sign=sign))
+
+
+def _count(one: Evidence) -> str:
+    if one.unit in ("pairs", "records"):
+        return f"{one.value:.0f}"
+    return number(one.value, sign=one.quantity.startswith("Δ"))
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return NOT_KNOWN if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
+
+
+def _text(value: Any) -> str:
+    """Return anything as text that HTML shows as it is."""
+    return html.escape(str(value), quote=True)
