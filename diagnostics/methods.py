@@ -272,7 +272,7 @@ _ALL = (
         ),
         paired=False,
         rates="2 to 10 times DPO's: 5e-6 for all weights at 8B (arXiv 2402.01306, section 4.2)",
-        remark="Keep lambda_D n_D / (lambda_U n_U) between 1 and 4/3; far from z0 nothing pulls.",
+        remark="Keep lambda_D n_D / (lambda_U n_U) between 1 and 3/2; far from z0 nothing pulls.",
     ),
     Method(
         name="orpo",

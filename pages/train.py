@@ -14,7 +14,7 @@ from pages.components.text import literal, sentence
 
 # Settings that every method has: the trainer's flag, its label, its default, what it means.
 COMMON = (
-    ("learning_rate", "Learning rate", "1e-6", "Peak learning rate. In use: {rates}."),
+    ("learning_rate", "Learning rate", "1e-6", "Peak learning rate."),
     ("num_train_epochs", "Epochs", "1", "Passes over the training pairs."),
     ("max_steps", "Steps", "", "Optimizer steps; overrides the epochs when given."),
     ("per_device_train_batch_size", "Batch size", "8", "Pairs of one micro-batch on one device."),
@@ -32,7 +32,6 @@ def what() -> tuple[Method, dict[str, str], str]:
         name = st.selectbox(
             "Method",
             list(METHODS),
-            format_func=lambda one: METHODS[one].title,
             key="method",
             bind="query-params",
         )
@@ -60,25 +59,26 @@ def how(method: Method) -> dict[str, str]:
     with st.grid("auto", min_column_width=220, gap="medium"):
         for one in method.hyperparameters:
             flag = FLAGS.get(one.name, one.name)
-            usual = f" In use: {one.usual}." if one.usual else ""
-            given[flag] = st.text_input(
-                one.name.replace("_", " "),
-                placeholder=str(one.default),
-                help=literal(f"{one.symbol} {one.meaning}{usual}".strip()),
-                key=f"set {flag}",
-            )
-            if one.usual:
-                st.caption(literal(f"In use: {one.usual}"))
+            label = one.name.replace("_", " ")
+            with st.container(gap="xxsmall"):
+                given[flag] = setting(flag, label, str(one.default), f"{one.symbol} {one.meaning}")
+                if one.usual:
+                    st.caption(literal(f"In use: {one.usual}"))
     st.markdown("**Training**")
     with st.grid("auto", min_column_width=220, gap="medium"):
         for flag, label, default, meaning in COMMON:
-            text = meaning.format(rates=method.rates or "not published")
-            given[flag] = st.text_input(
-                label, placeholder=default, help=literal(text), key=f"set {flag}"
-            )
-    if method.rates:
-        st.caption(literal(f"Learning rates in use with {method.title}: {method.rates}."))
+            with st.container(gap="xxsmall"):
+                given[flag] = setting(flag, label, default, meaning)
+                if flag == "learning_rate" and method.rates:
+                    st.caption(literal(f"In use: {method.rates}"))
     return given
+
+
+def setting(flag: str, label: str, default: str, meaning: str) -> str:
+    """Ask for one setting of the trainer."""
+    return st.text_input(
+        label, placeholder=default, help=literal(meaning.strip()), key=f"set {flag}"
+    )
 
 
 def begin(settings: Mapping[str, str], name: str) -> None:
@@ -96,6 +96,8 @@ def begin(settings: Mapping[str, str], name: str) -> None:
             jobs.start(settings, name)
         except jobs.TrainingRefused as reason:
             st.error(literal(sentence(str(reason))))
+        else:
+            st.rerun()  # the training appears above
 
 
 def left_to_do(reading: runs.Reading) -> str:
@@ -173,6 +175,6 @@ else:
         "A training is a process of its own: it goes on when this page or its server is closed. "
         "What runs is the command below, which can be copied to a terminal instead."
     )
+    started()
     method, settings, name = what()
     begin(settings | how(method), name)
-    started()

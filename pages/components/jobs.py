@@ -104,8 +104,8 @@ def arguments(settings: Mapping[str, str], folder: Path) -> tuple[str, ...]:
 
 def shown(command: Sequence[str]) -> str:
     """Return a command as a person would type it in the folder of the project."""
-    places = (os.path.relpath(part, HOME) if os.path.isabs(part) else part for part in command)
-    return shlex.join(["python", *places])
+    inside = f"{HOME}{os.sep}"
+    return shlex.join(["python", *(part.removeprefix(inside) for part in command)])
 
 
 def folder_of(name: str) -> Path:

@@ -199,3 +199,26 @@ def test_a_page_from_another_host_is_refused(dashboard: str) -> None:
     status = connection.getresponse().status
     connection.close()
     assert status == 403
+
+
+def test_a_training_is_started_watched_and_stopped_in_the_browser(
+    fresh: Fresh, tmp_path: Path, tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEESAW_TRAIN", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    runs, pairs = tmp_path / "runs", tmp_path / "pairs.jsonl"
+    runs.mkdir()
+    row = '{"prompt": "Say it.", "chosen": "yes", "rejected": "no"}\n'
+    pairs.write_text(row * 32)
+    page = tab()
+    page.goto(f"{fresh(runs)}/train?method=kto&model=tiny-qwen3&name=mine")
+    settle(page)
+    page.get_by_label("Data").fill(str(pairs))
+    page.get_by_label("Data").press("Enter")
+    page.wait_for_url(lambda url: "data=" in url)
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_text("warm-up of the tiny model").wait_for()
+    assert clean(page)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("■ stopped").wait_for()
+    assert clean(page)

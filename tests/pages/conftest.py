@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def page(root: Path) -> Page:
     """`page("run", run="runs/dpo")` runs a page file by itself with these query parameters."""
 
-    def run_page(name: str, **query: str) -> AppTest:
+    def run_page(name: str, /, **query: str) -> AppTest:
         app = AppTest.from_file(str(root / "pages" / f"{name}.py"), default_timeout=PATIENCE)
         for key, value in query.items():
             app.query_params[key] = value
