@@ -7,10 +7,18 @@ import re
 from diagnostics.pathologies.both_fall import PATHOLOGY as BOTH_FALL
 from diagnostics.pathologies.both_rise import PATHOLOGY as BOTH_RISE
 from diagnostics.pathologies.contract import HEADINGS, Pathology
+from diagnostics.pathologies.drift import PATHOLOGY as DRIFT
 from diagnostics.pathologies.flat_run import PATHOLOGY as FLAT_RUN
+from diagnostics.pathologies.frozen_weights import PATHOLOGY as FROZEN_WEIGHTS
+from diagnostics.pathologies.label_flips import PATHOLOGY as LABEL_FLIPS
+from diagnostics.pathologies.length_exploitation import PATHOLOGY as LENGTH_EXPLOITATION
 from diagnostics.pathologies.margin_loss import PATHOLOGY as MARGIN_LOSS
+from diagnostics.pathologies.near_duplicates import PATHOLOGY as NEAR_DUPLICATES
+from diagnostics.pathologies.off_policy_rejected import PATHOLOGY as OFF_POLICY_REJECTED
+from diagnostics.pathologies.ranking_mismatch import PATHOLOGY as RANKING_MISMATCH
 from diagnostics.pathologies.reversed import PATHOLOGY as REVERSED
 from diagnostics.pathologies.rise_then_fall import PATHOLOGY as RISE_THEN_FALL
+from diagnostics.pathologies.squeezing import PATHOLOGY as SQUEEZING
 from diagnostics.regimes import EXPLANATIONS, Regime
 
 __all__ = ["EXPLAINED", "PATHOLOGIES", "Pathology", "explanation", "sections"]
@@ -22,6 +30,14 @@ PATHOLOGIES: tuple[Pathology, ...] = (
     BOTH_RISE,
     RISE_THEN_FALL,
     FLAT_RUN,
+    LENGTH_EXPLOITATION,
+    DRIFT,
+    SQUEEZING,
+    OFF_POLICY_REJECTED,
+    RANKING_MISMATCH,
+    NEAR_DUPLICATES,
+    LABEL_FLIPS,
+    FROZEN_WEIGHTS,
 )
 
 BY_NAME = {one.name: one for one in PATHOLOGIES}

@@ -29,7 +29,13 @@ every = pytest.mark.parametrize("pathology", PATHOLOGIES, ids=lambda one: one.na
 # Methods that have no such thing, by pathology; every other method can have it.
 UNPAIRED = {name for name, method in METHODS.items() if not method.paired}
 NO_REFERENCE = {name for name, method in METHODS.items() if not method.reference}
-NOT_APPLICABLE: dict[str, set[str]] = {"reversed": {"sft"}, "margin_loss": {"sft"}}
+NOT_APPLICABLE: dict[str, set[str]] = {
+    "reversed": {"sft"},
+    "margin_loss": {"sft"},
+    "ranking_mismatch": UNPAIRED,
+    "label_flips": UNPAIRED,
+    "near_duplicates": UNPAIRED,
+}
 # Healthy runs: methods of every family, with and without a probe set.
 FAMILY = ("dpo", "ipo", "kto", "orpo", "simpo")
 

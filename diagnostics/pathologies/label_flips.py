@@ -1,0 +1,242 @@
+"""Label flips: some pairs move against their labels, as far as the others move with them.
+
+What it is
+----------
+While the margin of most pairs grows, that of a distinct group falls, steadily and about as far: the
+policy has learned a preference from the majority, and by it these labels are the wrong way round.
+Columns swapped in part of the data, annotators who disagree and judges that err all look like this.
+
+Is it normal?
+-------------
+Human preference data carries a tenth to a third of labels that most readers would turn round, so a
+few such pairs are ordinary. A group of pairs about another question than the rest (refusals among
+helpful answers) can move against the majority without being mislabelled.
+
+How it is measured
+------------------
+On the probe pairs: a pair moves against its label when its per-token margin ends below 0 and was
+below 0 at most evaluations. Their number is compared with that after the increments between
+evaluations were dealt out anew among the pairs, each evaluation for itself, which leaves chance and
+the common trend and destroys persistence: the share of deals with as many gives p. They count only
+where their median is at least half as large as that of the others; they are a distinct group where
+the gap between both groups is wide for their spreads (Ashman's D, raised because the groups are
+parted at 0).
+
+Thresholds
+----------
+p at most 0.01 by construction of the test; at least 3 pairs, below 0 at 80 % of the evaluations,
+at least half as far, D of 3.5, lengths ruled out at p 0.01. Proposals of this project.
+
+When this is wrong
+------------------
+Trained on often enough, flipped pairs are learned by heart and move with their wrong labels: look
+at held-out pairs then. Where margins follow lengths, pairs with the longer side rejected stand
+out; that is tested, and makes the verdict a suspicion.
+
+What to try
+-----------
+Read the pairs named; turn round or drop those that are wrong; else a loss that expects flips
+(conservative or robust DPO, IPO).
+
+References
+----------
+- arXiv 2403.00409: robust DPO, and what flips do to DPO.
+- Ashman, Bird and Zepf, Astron. J. 108 (1994): D, the separation of two groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from diagnostics import probe_examples
+from diagnostics.advice import advice
+from diagnostics.intervals import Flags, Floats, clustered_mean, number, wilson
+from diagnostics.pathologies.contract import Pathology
+from diagnostics.pathologies.movement import NO_PROBE
+from diagnostics.probegrid import ProbeGrid, probe_grid
+from diagnostics.reading import Reading
+from diagnostics.run import Run
+from diagnostics.schema import NATS_PER_TOKEN
+from diagnostics.verdicts import Evidence, Status, Verdict
+
+NAME = "label_flips"
+# Proposals of this project.
+ALPHA = 0.01
+MIN_FLIPS = 3
+MIN_PAIRS = 16
+MIN_EVALUATIONS = 4  # after the start
+PERSISTENCE = 0.8  # share of the evaluations at which the margin is below 0
+LEAST_SIZE = 0.5  # median of the pairs against, in medians of the others
+APART = 3.5  # Ashman's D; 2 is his, and a single bell parted at 0 shows up to 2.7
+FLOOR = 0.01  # nats per token
+# Enough for p = 1/200, and at most 50 evaluations of them: a second for 512 pairs.
+DEALS = 199
+MOST_EVALUATIONS = 50
+
+
+@dataclass(frozen=True)
+class Flips:
+    """The pairs that move against their labels, and how sure it is that they are a group."""
+
+    against: Flags
+    p: float
+    median_against: float
+    median_with: float
+    apart: float
+    p_length: float
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return int(self.against.sum())
+
+
+def check(
+    reading: Reading,
+    *,
+    alpha: float = ALPHA,
+    min_flips: int = MIN_FLIPS,
+    least_size: float = LEAST_SIZE,
+    apart: float = APART,
+) -> Verdict:
+    """Say whether a group of pairs moves against its labels beyond what chance deals out."""
+    if reading.method is not None and not reading.method.paired:
+        return Verdict(
+            NAME, Status.NOT_APPLICABLE, f"{reading.method.title} trains on single completions: "
+            "their labels cannot be told from the drift of all text",
+        )  # fmt: skip
+    grid = probe_grid(reading.run)
+    reason = _too_little(grid)
+    if grid is None or reason:
+        return Verdict(NAME, Status.UNKNOWN, f"cannot tell: {reason}", unseen=(NO_PROBE,))
+    flips = find(grid)
+    real = flips.p <= alpha and flips.count >= min_flips
+    real &= -flips.median_against >= least_size * flips.median_with
+    status = Status.ABSENT
+    if real:
+        sure = flips.apart >= apart and flips.p_length > alpha
+        status = Status.PRESENT if sure else Status.SUSPECTED
+    return Verdict(
+        pathology=NAME,
+        status=status,
+        sentence=_sentence(grid, flips, real=real, alpha=alpha),
+        evidence=_evidence(grid, flips, alpha, apart),
+        advice=advice(reading, NAME) if status.is_alarm else (),
+        unseen=("the texts: whether a label is wrong takes reading the pair",) if real else (),
+    )
+
+
+def _too_little(grid: ProbeGrid | None) -> str | None:
+    """Return why flips cannot be looked for, None where they can."""
+    if grid is None:
+        return "the run has no probe pairs with both sides"
+    pairs, evaluations = len(grid.pairs), len(_whole_steps(grid)) - 1
+    if pairs < MIN_PAIRS or evaluations < MIN_EVALUATIONS:
+        return (
+            f"{pairs} probe pairs were scored {evaluations} times after the start, and "
+            f"{MIN_PAIRS} pairs and {MIN_EVALUATIONS} times are needed"
+        )
+    margin = clustered_mean(grid.margins[-1], grid.prompts, int(grid.prompts.max()) + 1).interval
+    if not margin.low > 0:
+        return (
+            f"the margin of all pairs ({number(margin.value, sign=True)} nats/token) has not "
+            "grown, so no pair can move against the rest"
+        )
+    return None
+
+
+def _whole_steps(grid: ProbeGrid) -> Floats:
+    """Return the margins (T, P) of the evaluations at which every pair has one."""
+    margins = grid.margins
+    margins = margins[np.isfinite(margins).all(axis=1)]
+    if len(margins) > MOST_EVALUATIONS:
+        margins = margins[np.linspace(0, len(margins) - 1, MOST_EVALUATIONS).round().astype(int)]
+    return margins
+
+
+def find(grid: ProbeGrid, seed: int = 0) -> Flips:
+    """Return the pairs that move against their labels, with p from dealing out increments anew."""
+    margins = _whole_steps(grid)
+    increments = np.diff(margins, axis=0)
+    against = _against(increments)
+    draw = np.random.default_rng(seed)
+    deals = (_against(draw.permuted(increments, axis=1)) for _ in range(DEALS))
+    as_many = sum(int(deal.sum() >= against.sum()) for deal in deals)
+    last = margins[-1]
+    lengths = np.log(grid.tokens[0] / grid.tokens[1])
+    return Flips(
+        against=against,
+        p=(1 + as_many) / (1 + DEALS),
+        median_against=float(np.median(last[against])) if against.any() else 0.0,
+        median_with=float(np.median(last[~against])) if not against.all() else 0.0,
+        apart=_apart(last[against], last[~against]),
+        p_length=_p_of_difference(lengths, against, draw),
+    )
+
+
+def _against(increments: Floats) -> Flags:
+    """Return which pairs (P) end below 0 and were there most of the time; increments (T, P)."""
+    margins = np.cumsum(increments, axis=0)
+    below = (margins < 0).mean(axis=0) >= PERSISTENCE
+    return np.asarray(below & (margins[-1] < -FLOOR))
+
+
+def _apart(one: Floats, other: Floats) -> float:
+    """Return Ashman's D of two groups; 0 where one of them is too small to have a spread."""
+    if min(one.size, other.size) < 2:
+        return 0.0
+    spread = np.sqrt(one.var(ddof=1) + other.var(ddof=1))
+    return float(np.sqrt(2) * abs(one.mean() - other.mean()) / max(spread, 1e-12))
+
+
+def _p_of_difference(values: Floats, group: Flags, draw: np.random.Generator) -> float:
+    """Return p of a permutation test of whether the group's mean is that of the rest."""
+    if not 0 < group.sum() < group.size:
+        return 1.0
+    gap = abs(values[group].mean() - values[~group].mean())
+    labels = (draw.permutation(group) for _ in range(DEALS))
+    as_far = sum(abs(values[one].mean() - values[~one].mean()) >= gap for one in labels)
+    return (1 + int(as_far)) / (1 + DEALS)
+
+
+def _sentence(grid: ProbeGrid, flips: Flips, *, real: bool, alpha: float) -> str:
+    of_pairs = f"{flips.count} of {len(grid.pairs)} {grid.split.replace('_', '-')} probe pairs"
+    of_pairs += f" ({100 * flips.count / len(grid.pairs):.0f} %)"
+    sizes = (
+        f"by {number(flips.median_against, sign=True)} nats/token in the median, the others by "
+        f"{number(flips.median_with, sign=True)} (p = {flips.p:.3f}, D = {number(flips.apart)})"
+    )
+    if not flips.count:
+        return f"0 of {len(grid.pairs)} probe pairs move against their labels"
+    if not real:
+        return f"no group moves against its labels: {of_pairs} do, {sizes}"
+    named = ", ".join(str(pair) for pair in grid.pairs[flips.against][:8])
+    more = ", …" if flips.count > 8 else ""
+    length = (
+        f"; their lengths differ from the others' (p = {flips.p_length:.3f}), which may be why"
+        if flips.p_length <= alpha
+        else ""
+    )
+    return f"{of_pairs} move against their labels, {sizes}: pairs {named}{more}{length}"
+
+
+def _evidence(grid: ProbeGrid, flips: Flips, alpha: float, apart: float) -> tuple[Evidence, ...]:
+    share = wilson(flips.count / len(grid.pairs), len(grid.pairs))
+    return (
+        Evidence("pairs against their labels", share.value, "fraction of pairs", None, share.low,
+                 share.high),
+        Evidence("p of as many by chance", flips.p, "p", alpha),
+        Evidence("median margin of these pairs", flips.median_against, NATS_PER_TOKEN),
+        Evidence("median margin of the others", flips.median_with, NATS_PER_TOKEN),
+        Evidence("Ashman's D of the two groups", flips.apart, "D", apart),
+    )  # fmt: skip
+
+
+def example(seed: int) -> Run:
+    """Return a run with every fifth label flipped."""
+    return probe_examples.flipped(seed)
+
+
+PATHOLOGY = Pathology(NAME, "Label flips", __doc__, check, example)
