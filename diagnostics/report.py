@@ -7,6 +7,7 @@ page's own policy forbids it to load anything.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from math import isfinite
@@ -38,8 +39,17 @@ COLOURS = {
     Regime.MARGIN_LOSS: "bad",
 }
 TITLES = {one.name: one.title for one in PATHOLOGIES}
+FRAMEWORKS = {"trl": "TRL", "llamafactory": "LLaMA-Factory", "seesaw": "Seesaw"}
+STRENGTHS = {
+    "A": "A, several studies",
+    "B": "B, one careful study",
+    "C": "C, practitioners",
+    "D": "D, derived only",
+}
 LONGEST_VALUE = 200  # signs of one setting
 NOT_KNOWN = "–"
+COUNTED = ("pairs", "records")
+_MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
 
 def write(found: Sequence[Diagnosis], path: Path, problems: Sequence[str] = ()) -> None:
@@ -59,7 +69,8 @@ def page(found: Sequence[Diagnosis], problems: Sequence[str] = ()) -> str:
     one = len(found) == 1
     title = f"Seesaw: {found[0].run.name}" if one else f"Seesaw: {len(found)} runs"
     made = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
-    parts = [f"<h1>{_text(title)}</h1>", f'<p class="muted">Made on {made}.</p>']
+    facts = f"{_facts(found[0])} · " if one else ""
+    parts = [f"<h1>{_text(title)}</h1>", f'<p class="muted">{_text(facts)}report of {made}</p>']
     parts += [f'<p class="bad">Not read: {_text(problem)}</p>' for problem in problems]
     if not one:
         parts += [_overview(found), _differences(found)]
@@ -134,13 +145,13 @@ def _differences(found: Sequence[Diagnosis]) -> str:
 
 def _run(diagnosis: Diagnosis, index: int, *, alone: bool) -> str:
     run = diagnosis.run
-    heading = "" if alone else f"<h2>{_text(run.name)}</h2>"
+    heading = f'<h2>{_text(run.name)}</h2>\n<p class="muted">{_text(_facts(diagnosis))}</p>'
     unwell = [*diagnosis.present, *diagnosis.suspected]
+    heard = "What is wrong" if diagnosis.present else "What may be wrong"
     parts = [
-        heading,
-        f'<p class="muted">{_text(_facts(diagnosis))}</p>',
+        "" if alone else heading,
         _verdict(diagnosis),
-        *([f"<h3>What is wrong</h3>{''.join(map(_finding, unwell))}"] if unwell else []),
+        *([f"<h3>{heard}</h3>{''.join(map(_finding, unwell))}"] if unwell else []),
         _figures(diagnosis),
         _phases(diagnosis.regime.phases),
         _numbers("The numbers behind the regime", diagnosis.regime.evidence),
@@ -171,7 +182,7 @@ def _verdict(diagnosis: Diagnosis) -> str:
     return (
         f'<div class="card"><div class="badges">{_badge(verdict.regime)}{severity}{benign}'
         f'<span class="muted">{basis}</span></div>'
-        f'<p class="lead">{_text(_sentence(verdict.sentence))}</p>'
+        f'<p class="lead">{_sentence(verdict.sentence)}</p>'
         f'<p class="muted">Confidence {_text(verdict.confidence)}.</p></div>'
     )
 
@@ -182,32 +193,33 @@ def _finding(verdict: Verdict) -> str:
     badges += [f"since step {verdict.since:,}" if verdict.since is not None else None]
     shown = "".join(f'<span class="badge">{_text(one)}</span>' for one in badges if one)
     title = TITLES.get(verdict.pathology, verdict.pathology)
-    unseen = "".join(f"<li>{_text(_sentence(one))}</li>" for one in verdict.unseen)
+    unseen = "".join(f"<li>{_sentence(one)}</li>" for one in verdict.unseen)
     return (
         f'<div class="card finding {colour}"><h4>{_text(title)}</h4>'
-        f'<div class="badges">{shown}</div><p>{_text(_sentence(verdict.sentence))}</p>'
-        + "".join(map(_advice, verdict.advice))
-        + (
-            f"<details><summary>What could not be seen</summary><ul>{unseen}</ul></details>"
-            if unseen
-            else ""
-        )
+        f'<div class="badges">{shown}</div><p>{_sentence(verdict.sentence)}</p>'
+        + "".join(map(_advice, verdict.advice[:1]))
+        + _folded("More to try", "".join(map(_advice, verdict.advice[1:])))
+        + _folded("What could not be seen", f"<ul>{unseen}</ul>" if unseen else "")
         + "</div>"
     )
 
 
 def _advice(advice: Advice) -> str:
-    rows = [
-        ("Expected", _text(advice.expected)),
-        ("Risk", _text(advice.risk)),
-        *((name, f"<code>{_text(flag)}</code>") for name, flag in advice.flags.items()),
-        ("Evidence", _text(f"{advice.strength}; {advice.source}")),
+    flags = [
+        (FRAMEWORKS.get(name, name), f"<code>{_text(flag)}</code>")
+        for name, flag in advice.flags.items()
     ]
     if advice.window is not None:
         low, high = (number(end) for end in advice.window)
-        rows.insert(0, ("Safe window", _text(f"{advice.setting or ''} {low} to {high}".strip())))
-    facts = "".join(f"<dt>{_text(name)}</dt><dd>{value}</dd>" for name, value in rows if value)
-    return f'<div class="try"><b>Try:</b> {_text(_sentence(advice.action))}<dl>{facts}</dl></div>'
+        flags.insert(0, ("Safe window", _text(f"{advice.setting or ''} {low} to {high}".strip())))
+    rows = [
+        *flags,
+        ("Expected", _sentence(advice.expected)),
+        ("Risk", _sentence(advice.risk)),
+        ("Evidence", _text(f"{STRENGTHS.get(advice.strength, advice.strength)}: {advice.source}")),
+    ]
+    facts = "".join(f"<dt>{_text(name)}</dt><dd>{value}</dd>" for name, value in rows)
+    return f'<div class="try"><b>Try:</b> {_sentence(advice.action)}<dl>{facts}</dl></div>'
 
 
 def _figures(diagnosis: Diagnosis) -> str:
@@ -277,8 +289,8 @@ def _numbers(title: str, evidence: Sequence[Evidence]) -> str:
         [
             _text(one.quantity),
             _text(_count(one)),
-            _text(NOT_KNOWN if one.low is None else _range(one.low, one.high)),
-            _text(NOT_KNOWN if one.threshold is None else number(one.threshold)),
+            _range(one.low, one.high),
+            _threshold(one),
             _text(one.unit),
         ]
         for one in evidence
@@ -288,7 +300,7 @@ def _numbers(title: str, evidence: Sequence[Evidence]) -> str:
 
 
 def _caveats(diagnosis: Diagnosis) -> str:
-    items = "".join(f"<li>{_text(_sentence(one))}</li>" for one in diagnosis.caveats)
+    items = "".join(f"<li>{_sentence(one)}</li>" for one in diagnosis.caveats)
     return f"<h3>What to know beside the numbers</h3><ul>{items}</ul>" if items else ""
 
 
@@ -298,14 +310,14 @@ def _checks(verdicts: Sequence[Verdict]) -> str:
         [
             _text(TITLES.get(one.pathology, one.pathology)),
             _text(one.status.value),
-            _text(_sentence(one.sentence)),
+            _sentence(one.sentence),
         ]
         for one in verdicts
     ]
     if not rows:
         return ""
     table = _table(("Check", "Status", "What it found"), rows, texts=(2,))
-    return f"<details><summary>All {len(rows)} checks</summary>{table}</details>"
+    return _folded(f"All {len(rows)} checks", table)
 
 
 def _configuration(diagnosis: Diagnosis) -> str:
@@ -313,7 +325,7 @@ def _configuration(diagnosis: Diagnosis) -> str:
     rows = [[f"<code>{_text(name)}</code>", _text(_cut(value))] for name, value in settings]
     source = f'<p class="muted">Read from <code>{_text(diagnosis.run.source.path)}</code></p>'
     table = _table(("Setting", "Value"), rows, texts=(1,)) if rows else ""
-    return f"<details><summary>Configuration and source</summary>{source}{table}</details>"
+    return _folded("Configuration and source", source + table)
 
 
 # Pieces.
@@ -349,22 +361,38 @@ def _badge(regime: Regime) -> str:
 def _interval(interval: Interval | None, *, sign: bool = False) -> str:
     if interval is None or not isfinite(interval.value):
         return NOT_KNOWN
-    return _text(number(interval.value, sign=sign))
+    return _number(interval.value, sign=sign)
+
+
+def _number(value: float | None, *, sign: bool = False) -> str:
+    return NOT_KNOWN if value is None else number(value, sign=sign).replace("-", "−")
 
 
 def _count(one: Evidence) -> str:
-    if one.unit in ("pairs", "records"):
+    if one.unit in COUNTED:
         return f"{one.value:.0f}"
-    return number(one.value, sign=one.quantity.startswith("Δ"))
+    return _number(one.value, sign=one.quantity.startswith("Δ"))
+
+
+def _threshold(one: Evidence) -> str:
+    if one.threshold is None:
+        return NOT_KNOWN
+    return f"{one.threshold:.0f}" if one.unit in COUNTED else _number(one.threshold)
 
 
 def _range(low: float | None, high: float | None) -> str:
-    return NOT_KNOWN if low is None or high is None else f"{number(low)} to {number(high)}"
+    return NOT_KNOWN if low is None or high is None else f"{_number(low)} to {_number(high)}"
 
 
 def _sentence(text: str) -> str:
-    text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+    """Return a verdict's words as HTML: capital, true minus signs, full stop."""
+    text = _MINUS.sub("−", text.strip())
+    text = text[:1].upper() + text[1:]
+    return _text(text + ("." if text and not text.endswith((".", "?", "!")) else ""))
+
+
+def _folded(summary: str, body: str) -> str:
+    return f"<details><summary>{summary}</summary>{body}</details>" if body else ""
 
 
 def _cut(value: str) -> str:
