@@ -53,7 +53,7 @@ def identify(facts: Facts) -> Identity:
     margins = who.framework in (OPENRLHF, HALOS)
     return Identity(
         framework=who.framework or _one_of(who.frameworks),
-        version=facts.hints.version or who.versions.text,
+        version=facts.hints.version or (who.versions.text if who.framework else None),
         method=method,
         meaning=meaning,
         names={**names, **{key: (name, 1.0) for key, name in facts.hints.columns.items()}},

@@ -65,7 +65,7 @@ class Versions:
         """The bounds in words, None where there are none."""
         since = ".".join(map(str, self.since or ()))
         until = ".".join(map(str, self.until or ()))
-        if since and self.until == (*(self.since or ()), 0):
+        if self.since and self.until == (*self.since[:-1], self.since[-1] + 1):
             return since
         words = (f"{since} or later" if since else "", f"before {until}" if until else "")
         return ", ".join(filter(None, words)) or None

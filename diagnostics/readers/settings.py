@@ -147,9 +147,15 @@ def _versions(flat: Mapping[str, Any], framework: str | None) -> Versions:
 
 
 def exactly(text: Any) -> Versions:
-    """Return the bounds of one stated version; no bounds where it states none."""
+    """Return the bounds of one stated version; no bounds where it states none.
+
+    Examples
+    --------
+    >>> exactly("0.8"), exactly(None).text
+    (Versions(since=(0, 8), until=(0, 9)), None)
+    """
     parts = version(text) if isinstance(text, str) else ()
-    return Versions(parts, (*parts, 0)) if parts else ANY_VERSION
+    return Versions(parts, (*parts[:-1], parts[-1] + 1)) if parts else ANY_VERSION
 
 
 def _losses(flat: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, tuple[float, ...] | None]:

@@ -1,0 +1,236 @@
+"""Console text: what a trainer printed, in a file, a SLURM output, a notebook cell or a paste.
+
+Read are the Python dicts of transformers' Trainer (floats or quoted) and of ms-swift, the
+"train stats after N examples" of EM and HALOs, OpenRLHF's progress bars, torchtune's
+"Step N | name:value" and MLX's "Iter N:" lines. One text may hold several runs.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from diagnostics.errors import MalformedLog
+from diagnostics.readers.assembly import assemble
+from diagnostics.readers.contract import NO_HINTS, Hints, Reader
+from diagnostics.readers.keys import records_of
+from diagnostics.readers.lines import Printed, printed_in
+from diagnostics.readers.opening import head, open_log, recognising
+from diagnostics.readers.producers import EM, HALOS, OPENRLHF, TORCHTUNE
+from diagnostics.readers.sidecars import configuration_beside
+from diagnostics.readers.stepping import Row, stepped
+from diagnostics.run import Run
+
+# A long start-up may come before the first row.
+SEARCHED = 4 << 20
+_SUFFIXES = frozenset((".log", ".out", ".txt", ".err", ".stdout", ""))
+_MARKS = re.compile(
+    rb"\{'(?:loss|eval_loss|train_runtime|rewards_(?:train|eval)/)|'(?:eval_)?rewards/chosen':"
+    rb"|chosen_reward=|Step \d+ \| loss:|Iter \d+: (?:Train|Val) loss [^\n]*hosen reward"
+    rb"|(?<!')\brewards/chosen: -?\d"
+)
+# Formats whose text may hold printed rows, and which have readers of their own.
+_OTHERS = (b"{", b"[", b"<", b"%PDF", b"---\n", b"|", b"\x89", b"PK")
+
+
+@recognising
+def recognises(path: Path) -> bool:
+    """Say whether the path is a text with rows of a known form in it."""
+    if not path.is_file():
+        return False
+    start = head(path)
+    if not _is_text(start):
+        return False
+    if _MARKS.search(start):
+        return True
+    if path.suffix.lower() not in _SUFFIXES or len(start) < len(head(path)):
+        return False
+    with path.open("rb") as stream:
+        return _MARKS.search(stream.read(SEARCHED)) is not None
+
+
+def _is_text(start: bytes) -> bool:
+    stripped = start.lstrip()
+    if b"\0" in start or not stripped:
+        return False
+    # A dict row starts with a brace too, but no JSON document with its quote.
+    return stripped.startswith((b"{'", b"[20", b"[RANK")) or not stripped.startswith(_OTHERS)
+
+
+def read(path: Path, hints: Hints) -> tuple[Run, ...]:
+    """Return the runs of a text file, in the order in which they were printed.
+
+    Raises
+    ------
+    ReadError
+        When the system refuses to read it.
+    MalformedLog
+        When it holds no row.
+    """
+    with open_log(path) as stream:
+        config = {**settings_in(head(path)), **configuration_beside(path)}
+        runs = runs_of(stream, path=path, reader=READER.name, config=config, hints=hints)
+    if not runs:
+        raise MalformedLog(
+            f"{path}: holds no printed row of metrics, expected lines such as {{'loss': 0.69, …}};"
+            " give the whole console output"
+        )
+    return runs
+
+
+def read_text(
+    text: str | bytes, hints: Hints = NO_HINTS, name: str = "pasted text"
+) -> tuple[Run, ...]:
+    """Return the runs of a pasted console text.
+
+    Raises
+    ------
+    MalformedLog
+        When it holds no row.
+    """
+    data = text.encode("utf-8", errors="replace") if isinstance(text, str) else text
+    config = settings_in(data[:SEARCHED])
+    runs = runs_of(io.BytesIO(data), path=Path(name), reader="console", config=config, hints=hints)
+    if not runs:
+        raise MalformedLog(
+            f"{name}: holds no printed row of metrics, expected lines such as {{'loss': 0.69, …}};"
+            " paste the console output from its first metrics line on"
+        )
+    return runs
+
+
+def runs_of(
+    stream: BinaryIO,
+    *,
+    path: Path,
+    reader: str,
+    config: dict[str, Any],
+    hints: Hints,
+    label: str | None = None,
+) -> tuple[Run, ...]:
+    """Return the runs printed in a text; `label` names the text where it is part of a file."""
+    found = list(split(rows_in(printed_in(stream))))
+    name = path.resolve().parent.name if path.stem in _NAMELESS else path.stem
+    runs = []
+    for number, rows in enumerate(found, start=1):
+        part = f"run {number}" if len(found) > 1 else None
+        part = ", ".join(filter(None, (label, part))) or None
+        run = assemble(
+            stepped(rows),
+            path=path,
+            reader=reader,
+            config=config,
+            name=f"{name} ({part})" if part else name,
+            part=part,
+            hints=hints.over(_known(rows)),
+        )
+        runs.append(run)
+    return tuple(runs)
+
+
+_NAMELESS = frozenset(("output", "stdout", "train", "log", "debug", "nohup", "console", "slurm"))
+
+
+def rows_in(printed: Iterable[Printed]) -> Iterator[Row]:
+    """Yield the records of printed rows; a row that is printed twice in a row counts once."""
+    last: dict[str, Any] | None = None
+    for one in printed:
+        if one.values == last:
+            continue
+        last = one.values
+        for record in records_of(one.values):
+            yield Row(record, one)
+
+
+def split(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield the rows of each run: one begins where training goes on after its end, or anew."""
+    current: list[Row] = []
+    first: float | None = None  # what the current run began at, and where it stands
+    latest: float | None = None
+    ended = False
+    for row in rows:
+        place = _place(row)
+        anew = place is not None and None not in (first, latest)
+        anew = anew and place <= first and place < latest  # type: ignore[operator]
+        trains_on = ended and row.record.kind == "train"
+        if current and row.record.kind != "final" and (trains_on or anew):
+            yield current
+            current, first, latest, ended = [], None, None, False
+        current.append(row)
+        ended = ended or row.record.kind == "final"
+        if place is not None and row.record.kind != "final":
+            latest = place
+            if row.record.kind == "train" and first is None:
+                first = place
+    if current:
+        yield current
+
+
+def _place(row: Row) -> float | None:
+    """Return how far the training was at a row: its step, else its epoch."""
+    record = row.record
+    step = record.step if record.step is not None else row.printed.stated
+    return record.epoch if step is None else float(step)
+
+
+def _known(rows: list[Row]) -> Hints:
+    """Return what the forms of the rows say of the framework."""
+    heading = next((row.printed.heading for row in rows if row.printed.heading), None)
+    keys = {key for row in rows[:50] for key in row.printed.values}
+    if any(key.startswith(("rewards_train/", "rewards_eval/")) for key in keys):
+        halos = heading == "steps" or any("_unclamped" in k or "KL_estimate" in k for k in keys)
+        unit = "updates" if heading == "steps" else "examples"
+        return Hints(framework=HALOS if halos else EM, unit=unit)
+    if heading in ("openrlhf", "openrlhf eval"):
+        return Hints(framework=OPENRLHF, unit="micro-batches")
+    if heading == "torchtune":
+        return Hints(framework=TORCHTUNE)
+    return Hints(framework="MLX") if heading == "mlx" else NO_HINTS
+
+
+# Settings that trainers echo, as flags of the command or in a dump of the configuration.
+_SETTINGS = (
+    b"beta|loss_type|pref_beta|pref_loss|gradient_accumulation_steps|logging_steps|cpo_alpha"
+    b"|rpo_alpha|simpo_gamma|label_smoothing|rlhf_type|pref_ftx|finetuning_type|stage"
+)
+_FLAG = re.compile(rb"--(%s)[ =]['\"]?([\w.+-]{1,40})" % _SETTINGS)
+_DUMPED = re.compile(
+    rb"^\s*(%s)(?:=|: )['\"]?([\w.+-]{1,40})['\"]?,?\s*$" % _SETTINGS, re.MULTILINE
+)
+_INSTALLED = re.compile(rb"\btrl(?:==|-)(\d+\.\d+(?:\.\d+)?)\b")
+
+
+def settings_in(text: bytes) -> dict[str, Any]:
+    r"""Return the settings that a text echoes before the training.
+
+    Examples
+    --------
+    >>> settings_in(b"swift rlhf --rlhf_type dpo --beta 0.2\nlogging_steps=5,\n")
+    {'rlhf_type': 'dpo', 'beta': 0.2, 'logging_steps': 5}
+    """
+    found: dict[str, Any] = {}
+    for name, value in (*_FLAG.findall(text), *_DUMPED.findall(text)):
+        word = value.decode("utf-8", errors="replace")
+        try:
+            number: Any = float(word)
+            number = int(number) if number.is_integer() and "." not in word else number
+        except (ValueError, OverflowError):
+            number = word
+        if word not in ("None", "null"):
+            found.setdefault(name.decode(), number)
+    installed = _INSTALLED.search(text)
+    if installed is not None:
+        found["trl_version"] = installed[1].decode()
+    return found
+
+
+READER = Reader(
+    name="console",
+    title="console text (TRL, ms-swift, EM, HALOs, OpenRLHF, torchtune, MLX)",
+    recognises=recognises,
+    read=read,
+    export_hint="Save what the training prints: python train.py … 2>&1 | tee train.log.",
+)

@@ -1,0 +1,183 @@
+"""The line forms in which trainers print their metrics, found in bytes at the speed of a search.
+
+Nothing is evaluated: Python dicts become JSON by their quotes, and what that does not read is
+taken apart by a pattern.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, NamedTuple
+
+import orjson
+
+BLOCK = 4 << 20
+# A metric line is a few hundred bytes; longer ones are no rows.
+LONGEST_ROW = 20_000
+# How far before a row its progress bar and its heading stand.
+BEFORE = 400
+
+
+class Printed(NamedTuple):
+    """One printed row: its values, and what stands around it.
+
+    `bar` is the progress bar in front of it (done, total). `stated` is what the row itself is
+    numbered with, `heading` what kind of number that is; both are None where it has none.
+    """
+
+    values: dict[str, Any]
+    bar: tuple[int, int] | None = None
+    stated: int | None = None
+    heading: str | None = None
+
+
+_ANSI = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+_PAIR = re.compile(rb"'([^'{}]{1,120})':\s*('[^']*'|\"[^\"]*\"|[^,{}]*)")
+_BAR = re.compile(rb"(\d{1,12})/(\d{1,12}) \[")
+_STATS = re.compile(rb"(train stats|eval) after (\d{1,15})( examples| steps)?: ?$")
+_METRIC = (b"loss", b"reward", b"train_runtime")
+_NUMBER = rb"-?(?:\d[\d.]*(?:[eE][-+]?\d+)?|nan|inf)"
+
+_POSTFIX = re.compile(
+    rb"(?:Train step of epoch \[?(\d{1,6})\]?|Eval stage of [a-z_]+ (\d{1,12}))?[^\r\n\[\]]{0,300}?"
+    rb"(\d{1,12})/(\d{1,12}) \[[^\[\]\r\n]{0,80}?, ((?:[a-z_]*loss|[a-z_]*acc\w*|\w*reward)="
+    rb"[^\[\]\r\n]{1,2000})\]"
+)
+_POSTFIX_PAIR = re.compile(rb"(\w+)=(%s)" % _NUMBER)
+_TORCHTUNE = re.compile(rb"Step (\d{1,12}) \| ([^\r\n]{1,4000})")
+_TORCHTUNE_PAIR = re.compile(rb"([\w/]+):(%s)" % _NUMBER)
+_MLX = re.compile(rb"Iter (\d{1,12}): (Train|Val) (loss [^\r\n]{1,2000})")
+_MLX_PAIR = re.compile(rb"(?:Val |Train )?([A-Za-z][A-Za-z /]*?) (%s)(?=,|$)" % _NUMBER)
+_COLONS = re.compile(rb"[^\r\n]{0,2000}\brewards/chosen: [^\r\n]{1,2000}")
+_COLONS_PAIR = re.compile(rb"([\w/]+): (%s)(?=,|\s|$)" % _NUMBER)
+_MLX_NAMES = {
+    "chosen reward": "rewards/chosen",
+    "rejected reward": "rewards/rejected",
+    "accuracy": "rewards/accuracies",
+    "margin": "rewards/margins",
+    "learning rate": "learning_rate",
+}
+
+
+def printed_in(stream: BinaryIO) -> Iterator[Printed]:
+    """Yield every row that a text holds, in order; memory stays within a few blocks."""
+    carried = b""
+    while block := stream.read(BLOCK):
+        text = carried + block
+        whole, carried = _cut(text)
+        yield from rows_of(whole)
+    yield from rows_of(carried)
+
+
+def _cut(text: bytes) -> tuple[bytes, bytes]:
+    """Return the part of a text that ends with a line, and the rest; a long rest is cut."""
+    end = max(text.rfind(b"\n"), text.rfind(b"\r", len(text) - LONGEST_ROW)) + 1
+    start = text.rfind(b"{'", max(end - LONGEST_ROW, 0), end)
+    if start >= 0 and b"}" not in text[start:end]:
+        # A hard-wrapped row goes on in the next block, with the bar in front of it.
+        end = max(start - BEFORE, 0)
+    if end == 0 or len(text) - end > 4 * LONGEST_ROW:
+        end = max(end, len(text) - 2 * LONGEST_ROW)
+    return text[:end], text[end:]
+
+
+def rows_of(text: bytes) -> Iterator[Printed]:
+    """Yield the rows of a text in order."""
+    if b"\x1b" in text:
+        text = _ANSI.sub(b"", text)
+    if b"{'" in text:
+        yield from _dicts(text)
+        return
+    if b"chosen_reward=" in text:
+        yield from _postfixes(text)
+    if b" | loss:" in text:
+        for found in _TORCHTUNE.finditer(text):
+            yield Printed(_pairs(_TORCHTUNE_PAIR, found[2]), None, int(found[1]), "torchtune")
+    if b"Iter " in text and b"hosen reward" in text:
+        for found in _MLX.finditer(text):
+            yield _mlx(found)
+    if b"rewards/chosen: " in text:
+        for found in _COLONS.finditer(text):
+            yield Printed(_pairs(_COLONS_PAIR, found[0]))
+
+
+def _dicts(text: bytes) -> Iterator[Printed]:
+    """Yield the rows that are Python dicts: transformers, ms-swift, EM, HALOs."""
+    position = end = 0
+    while (start := text.find(b"{'", position)) >= 0:
+        close = text.find(b"}", start, start + LONGEST_ROW) + 1
+        inner = text.rfind(b"{", start + 1, close)
+        position = inner if inner > start else max(close, start + 2)
+        row = text[start:close]
+        if inner > start or not any(word in row for word in _METRIC):
+            continue
+        before, end = text[max(start - BEFORE, end) : start], close
+        if values := parsed(row):
+            yield _with_context(values, before) if len(before) > 3 else Printed(values)
+
+
+def _with_context(values: dict[str, Any], before: bytes) -> Printed:
+    """Return a row with the bar and the heading in the text in front of it."""
+    bars = _BAR.findall(before) if b"/" in before else []
+    bar = (int(bars[-1][0]), int(bars[-1][1])) if bars else None
+    heading = _STATS.search(before) if b" after " in before else None
+    if heading is None:
+        return Printed(values, bar)
+    unit = (heading[3] or b" examples").decode().strip()
+    return Printed(values, bar, int(heading[2]), unit)
+
+
+def parsed(row: bytes) -> dict[str, Any]:
+    """Return the values of a printed dict, broken over lines or not.
+
+    Examples
+    --------
+    >>> parsed(b"{'loss': 0.69, 'rewards/chosen': nan, 'lr': '1e-06'}")
+    {'loss': 0.69, 'rewards/chosen': 'nan', 'lr': '1e-06'}
+    """
+    if b"\n" in row or b"\r" in row:
+        row = row.replace(b"\n", b"").replace(b"\r", b"")
+    try:
+        found = orjson.loads(row.replace(b"'", b'"'))
+    except orjson.JSONDecodeError:
+        pairs = _PAIR.findall(row)
+        return {_text(key): _text(value).strip().strip("'\"") for key, value in pairs}
+    return found if isinstance(found, dict) else {}
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", errors="replace")
+
+
+def _pairs(pattern: re.Pattern[bytes], text: bytes) -> dict[str, Any]:
+    return {_text(key): _text(value) for key, value in pattern.findall(text)}
+
+
+def _postfixes(text: bytes) -> Iterator[Printed]:
+    """Yield the rows behind OpenRLHF's progress bars; a bar that is drawn again counts once."""
+    last: Printed | None = None
+    for found in _POSTFIX.finditer(text):
+        epoch, evaluated, done, total, pairs = found.groups()
+        values = _pairs(_POSTFIX_PAIR, pairs)
+        bar = (int(done), int(total))
+        if evaluated is not None or "eval_loss" in values:
+            own = {
+                key if key.startswith("eval_") else f"eval_{key}": v for key, v in values.items()
+            }
+            row = Printed(own, None, int(evaluated) if evaluated else None, "openrlhf eval")
+        else:
+            row = Printed(values, bar, int(epoch) if epoch else None, "openrlhf")
+        if last is not None and (last.bar, last.stated, last.heading) != row[1:]:
+            yield last
+        last = row
+    if last is not None:
+        yield last
+
+
+def _mlx(found: re.Match[bytes]) -> Printed:
+    prefix = "eval_" if found[2] == b"Val" else ""
+    pairs: Mapping[str, str] = _pairs(_MLX_PAIR, found[3])
+    values = {_MLX_NAMES.get(key.lower(), key.lower()): value for key, value in pairs.items()}
+    named = {prefix + key: value for key, value in values.items()}
+    return Printed(named, None, int(found[1]), "mlx")
