@@ -40,7 +40,8 @@ class Nuisance:
     both sides' noise, `phi` its autocorrelation between logged points, `tails` the degrees of
     freedom of Student's t (0: Gaussian). `outliers` and `missing` are fractions of the points,
     `uneven` what the logging interval is multiplied with in mid-run. `ema` is the weight of the
-    past in an exponential mean, `burst` what the noise is multiplied with in a twelfth of the run.
+    past in an exponential mean, `burst` what the noise is multiplied with in a twelfth of the run
+    and `louder` in its last third.
     `oscillation`, `wander` and `order` are the sd of a slow swing, of a random walk at its end
     and of a pattern that repeats in every one of `epochs`, in units of `noise`.
     """
@@ -56,6 +57,7 @@ class Nuisance:
     uneven: float = 1.0
     ema: float = 0.0
     burst: float = 1.0
+    louder: float = 1.0
     oscillation: float = 0.0
     wander: float = 0.0
     order: float = 0.0
@@ -107,7 +109,11 @@ def simulate(
     path = np.array([_path(progress, segments, side) for side in ("chosen", "rejected")])
     values = how.start + path + _noise(rng, path, windows, how)
     if how.ema:
-        values = lfilter([1 - how.ema], [1, -how.ema], values - values[:, :1]) + values[:, :1]
+        # As an export that began before the first row kept: no jump where the mean starts.
+        lead = how.start + path[:, :1] + how.noise * rng.standard_normal((2, 200))
+        both = np.concatenate([lead, values], axis=1)
+        both = lfilter([1 - how.ema], [1, -how.ema], both - both[:, :1]) + both[:, :1]
+        values = both[:, 200:]
     values = _missing(rng, _outliers(rng, values, how), how)
     grid = np.linspace(0, 1, 2001)
     inner = [float(np.interp(one.end, _progress(grid, how), grid)) for one in segments[:-1]]
@@ -187,6 +193,7 @@ def _noise(rng: Generator, path: Floats, windows: Floats, how: Nuisance) -> Floa
     moved = np.abs(np.diff(path, axis=1, prepend=0)).sum(axis=0).cumsum()
     growth = moved / moved.mean() if moved.any() else np.linspace(0, 2, points)
     scale = (1 - how.grows + how.grows * growth) / np.sqrt(windows)
+    scale[2 * points // 3 :] *= how.louder
     if how.burst != 1:
         first = rng.integers(points // 10, 9 * points // 10)
         scale[first : first + max(2, points // 12)] *= how.burst
@@ -250,7 +257,7 @@ def _rewritten(rng: Generator, values: Floats, order: Ints, how: Nuisance) -> Fl
     return written
 
 
-# The draws of TRENDS: clear cases, sequences of phases, nulls.
+# The draws: clear cases, sequences of phases, unstable runs, nulls.
 
 SIDES = {
     "ideal": (1, -1),
@@ -320,10 +327,28 @@ def sequence(rng: Generator, signs: tuple[tuple[int, int], ...]) -> SimulatedLog
     return simulate(rng, points, segments, how)
 
 
+UNSTABLE = ("gaps", "spikes", "swing", "noise")
+
+
+def unstable_case(rng: Generator, kind: str) -> SimulatedLog:
+    """Return an ordinary run with one thing badly wrong with it."""
+    points = int(np.exp(rng.uniform(np.log(100), np.log(3000))))
+    how = replace(ordinary(rng, 0.1), outliers=0.0, missing=0.0, grows=0.0, resumes=0, uneven=1.0)
+    how = replace(how, noise=float(np.exp(rng.uniform(np.log(0.05), np.log(0.5)))))
+    changed = {
+        "gaps": {"missing": float(rng.uniform(0.08, 0.3))},
+        "spikes": {"outliers": float(rng.uniform(0.06, 0.12))},
+        "swing": {"oscillation": float(rng.uniform(2, 4))},
+        "noise": {"louder": float(rng.uniform(8, 15))},
+    }
+    change = float(rng.choice([0.0, 1.0]))
+    return simulate(rng, points, [Segment(1.0, change, -change)], replace(how, **changed[kind]))
+
+
 def nulls() -> dict[str, Nuisance]:
     """Return what the logs of the null families do; their path is flat."""
     base = Nuisance(noise=0.1)
-    families = {
+    return {
         "white": base,
         "AR .3": replace(base, phi=0.3),
         "AR .6": replace(base, phi=0.6),
@@ -337,4 +362,3 @@ def nulls() -> dict[str, Nuisance]:
         "wander": replace(base, wander=0.3 * FLOOR / 0.1),
         "periodic order": replace(base, order=0.3),
     }
-    return families

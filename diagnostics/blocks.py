@@ -16,7 +16,8 @@ from diagnostics.intervals import Flags, Floats, Ints
 MAX_BLOCKS = 200
 SPIKE = 7.0  # robust sd from the median of five neighbours
 MIN_FOR_SPIKES = 20  # points; with fewer a bend cannot be told from a spike
-LOCAL = 25  # points from which a local spread is taken
+MIN_FOR_ENDS = 40  # points; in a shorter log the first and last two are where it began and ended
+LOCAL = 15  # points from which a local spread is taken
 # The median of |x - median of five| is this part of the sd of independent Gaussian noise.
 MEDIAN_OF_FIVE = 0.492
 
@@ -90,14 +91,18 @@ def _without_spikes(values: Floats) -> tuple[Floats, Flags]:
     hit = np.zeros(count, dtype=bool)
     if count < MIN_FOR_SPIKES:
         return values, hit
-    middle = _median_of_five(*(values[i : count - 4 + i] for i in range(5)))
-    distance = np.abs(values[2:-2] - middle)
-    hit[2:-2] = distance > SPIKE * _local_spread(distance) / MEDIAN_OF_FIVE
+    inner = _median_of_five(*(values[i : count - 4 + i] for i in range(5)))
+    middle = np.concatenate([inner[[0, 0]], inner, inner[[-1, -1]]])
+    distance = np.abs(values - middle)
+    limit = SPIKE * _local_spread(distance[2:-2]) / MEDIAN_OF_FIVE
+    hit[2:-2] = distance[2:-2] > limit
+    if count >= MIN_FOR_ENDS:
+        hit[[0, 1]], hit[[-2, -1]] = distance[[0, 1]] > limit[0], distance[[-2, -1]] > limit[-1]
     # Two in a row are a burst or a step: no accident of one record.
     alone = ~(np.append(hit[1:], False) & hit) & ~(np.append(False, hit[:-1]) & hit)
     hit &= alone
     clipped = values.copy()
-    clipped[hit] = middle[hit[2:-2]]
+    clipped[hit] = middle[hit]
     return clipped, hit
 
 

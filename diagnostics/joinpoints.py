@@ -29,6 +29,7 @@ MIN_BLOCKS = 5  # in a piece
 MAX_CANDIDATES = 100
 MAX_PHI = 0.98
 WAVE_PENALTY = 40.0  # what a regular swing (eight coefficients and a frequency) must gain
+MIN_FOR_SWING = 60  # points of the fit
 MIN_CYCLES = 2.0  # of a regular swing: one rise and one fall are phases
 MAX_CYCLES = 40.0
 WAVE_PHI = 0.3  # autocorrelation from which a swing is looked for even where no knot was found
@@ -110,11 +111,14 @@ def fit_with_swing(place: Floats, values: Floats) -> tuple[Fit, float | None]:
     """
     plain = fit(place, values)
     most = min(MAX_CYCLES, len(place) / 8)
-    if most <= MIN_CYCLES or (not len(plain.knots) and plain.phi < WAVE_PHI):
+    seen = len(plain.knots) > 0 or plain.phi > WAVE_PHI
+    if len(place) < MIN_FOR_SWING or not seen:
         return plain, None
     cycles = _strongest_cycles(plain, values, most)
     swinging = fit(place, values, nuisance=waves(place, cycles), max_knots=MAX_KNOTS - 1)
-    if swinging.criterion + WAVE_PENALTY < plain.criterion:
+    room = len(place) - swinging.design.shape[1] - values.shape[1] - 1
+    price = WAVE_PENALTY * len(place) / max(1, room)
+    if swinging.criterion + price < plain.criterion:
         return swinging, cycles
     return plain, None
 
@@ -164,8 +168,8 @@ def noise_weights(values: Floats) -> Floats:
     bends = (bends / np.where(mean > 0, mean, 1.0)).mean(axis=1)
     if not bends.max() > 0:
         return np.ones(count)
-    bends = np.minimum(bends, 9 * max(float(np.median(bends)), 0.1 * float(bends.mean())))
-    local = uniform_filter1d(np.pad(bends, 1, mode="edge"), max(7, count // 5), mode="nearest")
+    bends = np.minimum(bends, 50 * max(float(np.median(bends)), 0.1 * float(bends.mean())))
+    local = uniform_filter1d(np.pad(bends, 1, mode="edge"), max(9, count // 8), mode="nearest")
     weights = 1 / np.maximum(local / local.mean(), PLAINEST)
     return np.asarray(weights / weights.mean())
 

@@ -9,11 +9,11 @@ from diagnostics.intervals import Floats
 from diagnostics.joinpoints import Fit
 
 # Proposals of this project, measured in benchmarks/results/trends.md.
-NOT_FINITE = 0.02  # of the points, and at least MIN_NOT_FINITE of them
-MIN_NOT_FINITE = 3
-SPIKES = 0.03  # of the points, and at least MIN_SPIKES of them
-MIN_SPIKES = 3
+NOT_FINITE = 0.02  # of the points
+SPIKES = 0.03  # of the points
+MIN_COUNT = 3  # of either, and at the end of the log
 JUMP = 3.0  # in the noise between one sixth of the run and the next
+UNLIKELY = 2.5  # sd beyond which a jump is not chance
 SIXTHS = 6
 MIN_IN_SIXTH = 12  # points
 SWING = 1.0  # sd of a swing in units of the noise of a logged point
@@ -32,17 +32,23 @@ def unstable(blocks: Blocks, fit: Fit, swing: tuple[float, float] | None) -> tup
 def _gaps(blocks: Blocks) -> str | None:
     gaps = blocks.gaps
     count = int(gaps.sum())
-    if count >= MIN_NOT_FINITE and count > NOT_FINITE * len(gaps):
+    if _too_many(count, len(gaps), NOT_FINITE):
         return f"{count} of {len(gaps)} records are not finite"
-    if len(gaps) >= MIN_NOT_FINITE and gaps[-MIN_NOT_FINITE:].all():
+    if len(gaps) >= MIN_COUNT and gaps[-MIN_COUNT:].all():
         run = int(np.argmin(gaps[::-1])) if not gaps.all() else len(gaps)
         return f"the last {run} records are not finite"
     return None
 
 
+def _too_many(count: int, points: int, rate: float) -> bool:
+    """Return whether a count is above its rate by more than chance (two sd of a Poisson count)."""
+    expected = rate * points
+    return count >= MIN_COUNT and count > expected + 2 * np.sqrt(expected)
+
+
 def _spikes(blocks: Blocks) -> str | None:
     count, points = int(blocks.spikes.sum()), blocks.points
-    if count >= MIN_SPIKES and count > SPIKES * points:
+    if _too_many(count, points, SPIKES):
         return f"{count} of {points} records are spikes"
     return None
 
@@ -78,7 +84,8 @@ def _jump(blocks: Blocks, fit: Fit) -> str | None:
         up = np.minimum(*both) / grown
         down = np.minimum(*(1 / ratio for ratio in both))
         worst = max(worst, float(up.max()), float(down.max()))
-    if worst > JUMP:
+    # The log of a ratio of two such sd of m points has an sd of about 1.8 / sqrt(m).
+    if np.log(worst) > np.log(JUMP) + UNLIKELY * 1.8 / np.sqrt(size):
         return f"the noise changes {worst:.1f}-fold from one sixth of the run to the next"
     return None
 

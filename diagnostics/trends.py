@@ -9,9 +9,10 @@ neither a change nor its absence is established the answer is inconclusive, with
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import itertools
+from dataclasses import dataclass
 from enum import StrEnum
-from math import inf, isfinite, nan, sqrt
+from math import inf, nan, sqrt
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -218,7 +219,9 @@ class _Judge:
         change = float(row @ self.coefficients[:, series])
         error = sqrt(max(0.0, float(row @ self.covariance @ row) * float(self.variance[series])))
         freedom = self.effective - len(row)
-        direction, probability, reason = self._label(change, error, freedom, series)
+        # A stretch of length w was found among about 1/w begins and as many ends.
+        level = LEVEL * (end - begin) ** 2
+        direction, probability, reason = self._label(change, error, freedom, series, level)
         half = float(stdtrit(freedom, 0.975)) * error if freedom > 0 else inf
         interval = Interval(
             change * self.unit, (change - half) * self.unit, (change + half) * self.unit
@@ -226,14 +229,14 @@ class _Judge:
         return Trend(direction, interval, probability, self.points, self.effective, reason)
 
     def _label(
-        self, change: float, error: float, freedom: float, series: int
+        self, change: float, error: float, freedom: float, series: int, level: float
     ) -> tuple[Direction, float, str | None]:
         if freedom < MIN_FREEDOM:
             reason = f"the points are worth {self.effective:.1f} independent ones, too few"
             return Direction.INCONCLUSIVE, nan, reason
         beyond = _tail(abs(change) - self.floor / 2, error, freedom)
         few = freedom < FEW_FREEDOM and abs(change) < FEW_CLEAR * float(self.spread[series])
-        if abs(change) >= self.floor and beyond < LEVEL and not few:
+        if abs(change) >= self.floor and beyond < level and not few:
             return (Direction.UP if change > 0 else Direction.DOWN), 1 - beyond, None
         half = float(stdtrit(freedom, 0.975)) * error
         detectable = half + float(stdtrit(freedom, 0.8)) * error
@@ -273,7 +276,7 @@ def _phases(sides: _Judge, margins: _Judge, ready: Blocks) -> tuple[Phase, ...]:
             rejected=sides.trend(1, *place),
             margin=margins.trend(0, *place),
         )
-        for begin, end, place in zip(begins, ends, zip(cuts, cuts[1:], strict=False), strict=True)
+        for begin, end, place in zip(begins, ends, itertools.pairwise(cuts), strict=True)
     )
 
 
@@ -287,7 +290,7 @@ def _without_corners(cuts: list[float], sides: _Judge) -> list[float]:
         (sides.found.row(b, sides.found.extra) - sides.found.row(a, sides.found.extra))
         @ sides.coefficients
         / (b - a)
-        for a, b in zip(cuts, cuts[1:], strict=False)
+        for a, b in itertools.pairwise(cuts)
     ]
     for index in range(1, len(cuts) - 2):
         before, own, after = slopes[index - 1 : index + 2]
