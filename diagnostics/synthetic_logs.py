@@ -8,7 +8,7 @@ no noise at all at the start of a method with a reference.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -209,3 +209,62 @@ def _windows(rows: pd.DataFrame, every: int, scope: Scope) -> pd.DataFrame:
         return rows.loc[ends].copy()
     values = rows.to_numpy()[: count * every].reshape(count, every, -1).mean(axis=1)
     return pd.DataFrame(values, index=ends, columns=rows.columns)
+
+
+# Logs with something wrong.
+
+
+def _changed(run: Run, name: str, **columns: Floats) -> Run:
+    return replace(run, name=name, train=run.train.assign(**columns))
+
+
+def shifted(seed: int = 0, *, nats: float = -12.0) -> Run:
+    """Return a log of each step whose policy starts `nats` per completion from its reference."""
+    run = logged_run(0.2, -0.3, steps=200, every=1, seed=seed)
+    shift = nats * (run.meaning.factor or 1.0 if run.meaning else 1.0)
+    sides = {name: run.train[name] + shift for name in ("rewards/chosen", "rewards/rejected")}
+    return _changed(run, f"shifted-{seed}", **sides)
+
+
+def labelled(seed: int = 0, *, desirable: int, undesirable: int) -> Run:
+    """Return a KTO log that says how many examples carry each label."""
+    run = logged_run(0.2, -0.3, method_name="kto", seed=seed)
+    counts = {"desirable": desirable, "undesirable": undesirable}
+    return replace(run, name=f"labelled-{seed}", config={**run.config, **counts})
+
+
+def separable(seed: int = 0) -> Run:
+    """Return a log whose pairs differ in one thing that a few steps learn."""
+    run = logged_run(0.3, -0.5, steps=1000, noise=0.05, seed=seed)
+    return replace(run, name=f"separable-{seed}")
+
+
+def saturated(seed: int = 0) -> Run:
+    """Return a log whose pairs are ranked right, with a margin that no longer pulls, early on."""
+    run = logged_run(0.9, -1.2, noise=0.4, seed=seed)
+    return replace(run, name=f"saturated-{seed}")
+
+
+def overfitted(seed: int = 0) -> Run:
+    """Return a log whose evaluation loss turns in the middle, while the training loss falls."""
+    run = logged_run(0.2, -0.3, evaluations=13, seed=seed)
+    share = np.linspace(-1.0, 1.0, len(run.evals))
+    turned = run.evals.assign(loss=0.5 + 0.19 * share**2)
+    return replace(run, name=f"overfitted-{seed}", evals=turned)
+
+
+def bursting(seed: int = 0) -> Run:
+    """Return a log with bursts of the gradient norm, and a loss that spikes with them."""
+    run = logged_run(0.2, -0.3, steps=1000, every=5, seed=seed)
+    rng = np.random.default_rng(seed)
+    at = rng.choice(np.arange(20, len(run.train) - 5), size=8, replace=False)
+    norms, losses = (run.train[name].to_numpy().copy() for name in ("grad_norm", "loss"))
+    norms[at] *= rng.uniform(10, 30, size=8)
+    losses[at] += rng.uniform(2, 5, size=8)
+    return _changed(run, f"bursting-{seed}", grad_norm=norms, loss=losses)
+
+
+def summed(seed: int = 0, *, batches: int = 8) -> Run:
+    """Return a log whose loss is the sum over the micro-batches of a step."""
+    run = logged_run(0.2, -0.3, steps=200, every=5, seed=seed)
+    return _changed(run, f"summed-{seed}", loss=run.train["loss"].to_numpy() * batches)

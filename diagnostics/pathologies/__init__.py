@@ -10,15 +10,22 @@ from diagnostics.pathologies.contract import HEADINGS, Pathology
 from diagnostics.pathologies.drift import PATHOLOGY as DRIFT
 from diagnostics.pathologies.flat_run import PATHOLOGY as FLAT_RUN
 from diagnostics.pathologies.frozen_weights import PATHOLOGY as FROZEN_WEIGHTS
+from diagnostics.pathologies.instability import PATHOLOGY as INSTABILITY
+from diagnostics.pathologies.kl_stuck import PATHOLOGY as KL_STUCK
+from diagnostics.pathologies.kto_imbalance import PATHOLOGY as KTO_IMBALANCE
 from diagnostics.pathologies.label_flips import PATHOLOGY as LABEL_FLIPS
 from diagnostics.pathologies.length_exploitation import PATHOLOGY as LENGTH_EXPLOITATION
 from diagnostics.pathologies.margin_loss import PATHOLOGY as MARGIN_LOSS
 from diagnostics.pathologies.near_duplicates import PATHOLOGY as NEAR_DUPLICATES
 from diagnostics.pathologies.off_policy_rejected import PATHOLOGY as OFF_POLICY_REJECTED
 from diagnostics.pathologies.ranking_mismatch import PATHOLOGY as RANKING_MISMATCH
+from diagnostics.pathologies.reference_mismatch import PATHOLOGY as REFERENCE_MISMATCH
 from diagnostics.pathologies.reversed import PATHOLOGY as REVERSED
 from diagnostics.pathologies.rise_then_fall import PATHOLOGY as RISE_THEN_FALL
+from diagnostics.pathologies.saturation import PATHOLOGY as SATURATION
 from diagnostics.pathologies.squeezing import PATHOLOGY as SQUEEZING
+from diagnostics.pathologies.surface_cue import PATHOLOGY as SURFACE_CUE
+from diagnostics.pathologies.untrusted_numbers import PATHOLOGY as UNTRUSTED_NUMBERS
 from diagnostics.regimes import EXPLANATIONS, Regime
 
 __all__ = ["EXPLAINED", "PATHOLOGIES", "Pathology", "explanation", "sections"]
@@ -30,6 +37,13 @@ PATHOLOGIES: tuple[Pathology, ...] = (
     BOTH_RISE,
     RISE_THEN_FALL,
     FLAT_RUN,
+    INSTABILITY,
+    REFERENCE_MISMATCH,
+    UNTRUSTED_NUMBERS,
+    SATURATION,
+    SURFACE_CUE,
+    KTO_IMBALANCE,
+    KL_STUCK,
     LENGTH_EXPLOITATION,
     DRIFT,
     SQUEEZING,

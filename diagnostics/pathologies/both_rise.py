@@ -47,7 +47,7 @@ from __future__ import annotations
 
 from diagnostics import examples
 from diagnostics.pathologies.contract import Pathology
-from diagnostics.pathologies.movement import absent, level, present, unnamed
+from diagnostics.pathologies.movement import absent, level, present, setting, unnamed
 from diagnostics.reading import Reading
 from diagnostics.regimes import Regime
 from diagnostics.run import Run
@@ -74,9 +74,9 @@ def _expected(reading: Reading) -> str:
     if reading.run.method == "sft":
         return "; SFT on chosen does this by design"
     if reading.run.method == "orpo":
-        return f"; ORPO with lambda {reading.hyper['beta']} does this by design"
-    weight = reading.hyper.get("sft_weight")
-    if isinstance(weight, int | float) and weight > 0:
+        return f"; ORPO with lambda {setting(reading, 'beta'):g} does this by design"
+    weight = setting(reading, "sft_weight")
+    if weight > 0:
         return f"; an SFT term of weight {weight:g} does this by design"
     return ""
 

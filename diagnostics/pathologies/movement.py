@@ -21,6 +21,7 @@ NO_SAMPLES = (
     "not known; score a few samples per prompt from step 0 on"
 )
 
+ABSURD = 1e9  # no setting and no loss is this large
 END = 0.15  # share of the records whose mean is the level at the end
 
 
@@ -120,3 +121,28 @@ def short(unit: str) -> str:
     'nats/token'
     """
     return unit.replace(" per ", "/")
+
+
+def setting(reading: Reading, name: str) -> float:
+    """Return a numeric setting of the method; 0 where it is absent or no finite number."""
+    value = reading.hyper.get(name)
+    return float(value) if isinstance(value, int | float) and abs(value) < ABSURD else 0.0
+
+
+def start_loss(reading: Reading) -> float | None:
+    """Return where the loss of a paired method starts; None where that is not known.
+
+    It is not with an SFT term, and for a method without a reference.
+    """
+    method = reading.method
+    if method is None or not method.paired or reading.column("sft_loss")[0].size:
+        return None
+    settings = {one.name: setting(reading, one.name) for one in method.hyperparameters}
+    words = {k: v for k, v in method.hyper().items() if isinstance(v, str)}
+    if settings.get("sft_weight") or settings.get("beta") == 0:
+        return None
+    try:
+        start = method.start_loss({**settings, **words})
+    except (ArithmeticError, ValueError):
+        return None
+    return start if start is not None and 0 < start < ABSURD else None

@@ -35,6 +35,11 @@ NOT_APPLICABLE: dict[str, set[str]] = {
     "ranking_mismatch": UNPAIRED,
     "label_flips": UNPAIRED,
     "near_duplicates": UNPAIRED,
+    "reference_mismatch": NO_REFERENCE,
+    "saturation": {"sft"},
+    "surface_cue": UNPAIRED | {"sft"},
+    "kto_imbalance": {*METHODS} - {"kto"},
+    "kl_stuck": {*METHODS} - {"kto"},
 }
 # Healthy runs: methods of every family, with and without a probe set.
 FAMILY = ("dpo", "ipo", "kto", "orpo", "simpo")
