@@ -26,6 +26,7 @@ MAX_KNOTS = 4
 PENALTY = 20.0  # a knot must raise twice the log-likelihood by this much
 MIN_PIECE = 0.06  # of the run
 MIN_BLOCKS = 5  # in a piece
+PATIENCE = 2  # knots that may fail to help: a rise between two falls needs both its ends
 MAX_CANDIDATES = 100
 MAX_PHI = 0.98
 WAVE_PENALTY = 40.0  # what a regular swing (eight coefficients and a frequency) must gain
@@ -84,17 +85,20 @@ def fit(
     `nuisance` (K, q) holds columns that every fit contains beside the line. Needs K >= 4.
     """
     search = _Search(place, values, nuisance, penalty)
-    best = search.model([])
-    chosen: list[int] = []
-    for _ in range(min(max_knots, len(place) // MIN_BLOCKS - 1)):
-        more = search.grown(chosen)
+    phi, lowest = search.profile([])
+    best: list[int] = []
+    best_phi, chosen = phi, best
+    for _ in range(0 if search.straight else min(max_knots, len(place) // MIN_BLOCKS - 1)):
+        more = search.grown(chosen, phi)
         if more is None:
             break
         chosen = more
-        candidate = search.model(chosen)
-        if candidate.criterion < best.criterion:
-            best = candidate
-    return best
+        phi, criterion = search.profile(chosen)
+        if criterion < lowest:
+            best, best_phi, lowest = chosen, phi, criterion
+        elif len(chosen) >= len(best) + PATIENCE:
+            break
+    return search.fit(best, lowest, best_phi)
 
 
 def waves(place: Floats, cycles: float) -> Floats:
@@ -128,14 +132,19 @@ def _strongest_cycles(plain: Fit, values: Floats, most: float) -> float:
     line = plain.design[:, :2]
     rest = values - line @ np.linalg.lstsq(line, values, rcond=None)[0]
     rest = rest / np.maximum(rest.std(axis=0), 1e-300)
-    grid = np.arange(MIN_CYCLES, most + 0.01, 0.1)
-    angle = 2 * np.pi * np.outer(plain.place - plain.place[0], grid)
-    power = np.zeros(len(grid))
-    for harmonic in (1, 2):
-        turned = np.exp(1j * harmonic * angle)
-        turned = turned - turned.mean(axis=0)
-        power += (np.abs(turned.conj().T @ rest) ** 2).sum(axis=1)
-    return float(grid[int(np.argmax(power))])
+    grid = np.arange(MIN_CYCLES, most + 0.01, 0.25)
+    best = float(grid[int(np.argmax(_power(plain.place, rest, grid)))])
+    grid = np.maximum(MIN_CYCLES, best + np.arange(-0.2, 0.21, 0.05))
+    return float(grid[int(np.argmax(_power(plain.place, rest, grid)))])
+
+
+def _power(place: Floats, values: Floats, cycles: Floats) -> Floats:
+    """Return the power of series (K, S) at each number of cycles, second harmonic included."""
+    turned = np.exp(2j * np.pi * np.outer(place - place[0], cycles))
+    power = np.zeros(len(cycles))
+    for wave in (turned, turned * turned):
+        power += (np.abs((wave - wave.mean(axis=0)).T @ values) ** 2).sum(axis=1)
+    return power
 
 
 def unbiased(phi: float, points: float, parameters: int) -> float:
@@ -175,7 +184,11 @@ def noise_weights(values: Floats) -> Floats:
 
 
 class _Search:
-    """The candidate knots of one set of series, and the likelihood of any choice of them."""
+    """The candidate knots of one set of series, and the likelihood of any choice of them.
+
+    Columns Z = (line, nuisance, hinges of all candidates, series), weighted. Everything is read
+    off Z'Z and its lag-1 companion, so that a choice costs no pass over the points.
+    """
 
     def __init__(
         self, place: Floats, values: Floats, nuisance: Floats | None, penalty: float
@@ -183,93 +196,115 @@ class _Search:
         count = len(place)
         self.place, self.values, self.penalty = place, values, penalty
         self.weights = noise_weights(values)
-        self.root = np.sqrt(self.weights)[:, None]
-        self.nuisance = np.empty((count, 0)) if nuisance is None else nuisance
-        self.plain = np.column_stack([np.ones(count), place])
-        inner = np.arange(MIN_BLOCKS - 1, count - MIN_BLOCKS)
-        if len(inner):
-            inner = inner[:: max(1, -(-len(inner) // MAX_CANDIDATES))]
-            span = place[-1] - place[0]
-            near = np.minimum(place[inner] - place[0], place[-1] - place[inner])
-            inner = inner[near >= MIN_PIECE * span]
-        self.candidates: Ints = inner
-        self.hinges = np.maximum(0.0, place[:, None] - place[inner][None, :])
+        extra = np.empty((count, 0)) if nuisance is None else nuisance
+        line = np.column_stack([np.ones(count), place])
+        self.extra, self.line = extra, line
+        self.candidates = _candidates(place)
+        self.hinges = np.maximum(0.0, place[:, None] - place[self.candidates][None, :])
+        root = np.sqrt(self.weights)[:, None]
+        # Without their line and in units of their spread: sums of squares then cancel little.
+        bent = values - line @ np.linalg.lstsq(root * line, root * values, rcond=None)[0]
+        scale = np.sqrt((self.weights[:, None] * bent * bent).mean(axis=0))
+        size = np.maximum(np.abs(values).max(axis=0), 1e-290)
+        self.straight = bool((scale <= 1e-9 * size).all())
+        bent = bent / np.maximum(scale, 1e-12 * size)
+        columns = root * np.column_stack([line, extra, self.hinges, bent])
+        self.fixed = 2 + extra.shape[1]
+        self.series = np.arange(columns.shape[1] - values.shape[1], columns.shape[1])
+        self.squares = columns.T @ columns
+        lagged = columns[1:].T @ columns[:-1]
+        self.lagged = lagged + lagged.T
+        self.ends = np.outer(columns[0], columns[0]) + np.outer(columns[-1], columns[-1])
 
-    def model(self, chosen: list[int]) -> Fit:
-        """Return the fit with the chosen candidates; its phi maximises the likelihood."""
-        design = np.column_stack([self.plain, self.hinges[:, sorted(chosen)], self.nuisance])
-        basis, target = self.root * design, self.root * self.values
+    def whitened(self, phi: float) -> Floats:
+        """Return Z'Z of the columns with AR(1) errors of coefficient phi made independent."""
+        products = (1 + phi * phi) * self.squares - phi * self.lagged - phi * phi * self.ends
+        return np.asarray(products)
+
+    def profile(self, chosen: list[int]) -> tuple[float, float]:
+        """Return the phi that fits the chosen candidates, and the penalised criterion there."""
+        own = np.array([*range(self.fixed), *(self.fixed + one for one in sorted(chosen))])
+        part = np.ix_(np.append(own, self.series), np.append(own, self.series))
+        squares, lagged, ends = self.squares[part], self.lagged[part], self.ends[part]
+        count, series = len(self.place), len(self.series)
         phi, deviance = 0.0, np.inf
-        coefficients = np.zeros((design.shape[1], self.values.shape[1]))
         for _ in range(4):
-            coefficients = np.linalg.lstsq(whitened(basis, phi), whitened(target, phi), rcond=None)[
-                0
-            ]
-            rest = target - basis @ coefficients
-            deviance = _deviance(rest, phi)
-            update = _bounded(autocorrelation(rest, np.ones(len(rest))))
+            products = (1 + phi * phi) * squares - phi * lagged - phi * phi * ends
+            size = len(own)
+            solved = np.linalg.lstsq(products[:size, :size], products[:size, size:], rcond=None)[0]
+            scatter = products[size:, size:] - products[:size, size:].T @ solved
+            deviance = count * _log_det(scatter / count) - series * float(np.log(1 - phi * phi))
+            error = np.concatenate([-solved, np.eye(series)])
+            power = np.maximum(np.einsum("is,ij,js->s", error, squares, error), 1e-9)
+            update = _bounded(
+                float(np.mean(np.einsum("is,ij,js->s", error, lagged, error) / power) / 2)
+            )
             if abs(update - phi) < 0.01:
                 break
             phi = update
+        return phi, deviance + self._price(len(chosen))
+
+    def fit(self, chosen: list[int], criterion: float, phi: float) -> Fit:
+        """Return the fit with the chosen candidates."""
+        chosen = sorted(chosen)
+        design = np.column_stack([self.line, self.hinges[:, chosen], self.extra])
+        root = np.sqrt(self.weights)[:, None]
+        target = whitened(root * self.values, phi)
+        coefficients = np.linalg.lstsq(whitened(root * design, phi), target, rcond=None)[0]
         return Fit(
-            knots=self.place[self.candidates[sorted(chosen)]] if chosen else np.empty(0),
+            knots=self.place[self.candidates[chosen]],
             place=self.place,
             design=design,
-            coefficients=coefficients,
+            coefficients=np.asarray(coefficients, dtype=np.float64),
             residuals=self.values - design @ coefficients,
             weights=self.weights,
             phi=phi,
-            criterion=deviance + self._price(len(chosen), design.shape[1]),
+            criterion=criterion,
         )
 
-    def _price(self, knots: int, parameters: int) -> float:
+    def _price(self, knots: int) -> float:
         """Return the penalty of a model, dearer where few points are left (as in AICc)."""
-        room = len(self.place) - parameters - self.values.shape[1] - 1
+        room = len(self.place) - self.fixed - knots - len(self.series) - 1
         return self.penalty * knots * len(self.place) / max(1, room)
 
-    def grown(self, chosen: list[int]) -> list[int] | None:
+    def grown(self, chosen: list[int], phi: float) -> list[int] | None:
         """Return the chosen candidates with the best one added and all refined; None if full."""
-        phi = self.model(chosen).phi
-        for attempt in range(2):
-            whitened = self._whitened(phi)
-            if attempt == 0:
-                added = self._best(chosen, whitened)
-                if added is None:
-                    return None
-                chosen = [*chosen, added]
-            for _ in range(2 if len(chosen) > 1 else attempt):
-                before = list(chosen)
-                for one in before:
-                    others = [other for other in chosen if other != one]
-                    found = self._best(others, whitened)
-                    chosen = [*others, one if found is None else found]
-                if sorted(before) == sorted(chosen):
-                    break
-            phi = self.model(chosen).phi
+        products = self.whitened(phi)
+        added = self._best(chosen, products)
+        if added is None:
+            return None
+        chosen = [*chosen, added]
+        for _ in range(2):
+            # What looked autocorrelated without the knot may not be so with it.
+            products = self.whitened(self.profile(chosen)[0])
+            before = sorted(chosen)
+            for one in before:
+                others = [other for other in chosen if other != one]
+                found = self._best(others, products)
+                chosen = [*others, one if found is None else found]
+            if before == sorted(chosen):
+                break
         return chosen
 
-    def _whitened(self, phi: float) -> tuple[Floats, Floats, Floats]:
-        fixed = np.column_stack([self.plain, self.nuisance])
-        parts = (fixed, self.hinges, self.values)
-        base, hinges, values = (whitened(self.root * part, phi) for part in parts)
-        return base, hinges, values
-
-    def _best(self, chosen: list[int], whitened: tuple[Floats, Floats, Floats]) -> int | None:
+    def _best(self, chosen: list[int], products: Floats) -> int | None:
         """Return the candidate whose addition lowers the residual covariance most."""
-        base, hinges, values = whitened
         allowed = self._allowed(chosen)
         if not allowed.any():
             return None
-        basis, _ = np.linalg.qr(np.column_stack([base, hinges[:, chosen]]))
-        rest = values - basis @ (basis.T @ values)
-        free = hinges[:, allowed]
-        free = free - basis @ (basis.T @ free)
-        norms = (free * free).sum(axis=0)
-        gains = free.T @ rest / np.sqrt(np.maximum(norms, 1e-12))[:, None]
-        scatter = rest.T @ rest
-        scatter = scatter + np.eye(len(scatter)) * (1e-12 * np.trace(scatter) + 1e-300)
+        own = np.array([*range(self.fixed), *(self.fixed + one for one in chosen)])
+        free = self.fixed + np.flatnonzero(allowed)
+        rest = np.append(free, self.series)
+        cross = products[np.ix_(own, rest)]
+        solved = np.linalg.solve(products[np.ix_(own, own)], cross)
+        hinges, series = cross[:, : len(free)], cross[:, len(free) :]
+        whole = products[free, free]
+        norms = whole - (hinges * solved[:, : len(free)]).sum(axis=0)
+        gains = products[np.ix_(free, self.series)] - hinges.T @ solved[:, len(free) :]
+        scatter = products[np.ix_(self.series, self.series)] - series.T @ solved[:, len(free) :]
+        scatter = scatter + np.eye(len(scatter)) * (1e-9 * np.trace(scatter) + 1e-9)
         # det(A - u u') = det(A) (1 - u' A^-1 u): the best candidate has the largest u' A^-1 u.
-        explained = np.einsum("cs,cs->c", gains @ np.linalg.pinv(scatter), gains)
+        explained = (gains @ np.linalg.inv(scatter) * gains).sum(axis=1)
+        explained /= np.maximum(norms, 1e-9 * whole)
         return int(np.flatnonzero(allowed)[int(np.argmax(explained))])
 
     def _allowed(self, chosen: list[int]) -> Flags:
@@ -282,6 +317,16 @@ class _Search:
         return allowed
 
 
+def _candidates(place: Floats) -> Ints:
+    """Return the points that may be knots: none so near an end that the piece were too short."""
+    inner = np.arange(MIN_BLOCKS - 1, len(place) - MIN_BLOCKS)
+    if not len(inner):
+        return inner
+    inner = inner[:: max(1, -(-len(inner) // MAX_CANDIDATES))]
+    near = np.minimum(place[inner] - place[0], place[-1] - place[inner])
+    return np.asarray(inner[near >= MIN_PIECE * (place[-1] - place[0])])
+
+
 def whitened(rows: Floats, phi: float) -> Floats:
     """Return rows (K, …) with AR(1) errors of coefficient phi made independent."""
     if phi == 0:
@@ -292,14 +337,10 @@ def whitened(rows: Floats, phi: float) -> Floats:
     return white
 
 
-def _deviance(rest: Floats, phi: float) -> float:
-    """Return twice the negative profile log-likelihood of residuals (K, S), up to a constant."""
-    count, series = rest.shape
-    white = whitened(rest, phi)
-    scatter = white.T @ white / count
-    floor = 1e-24 * (float(np.trace(rest.T @ rest)) / count + 1e-290)
-    _, log_det = np.linalg.slogdet(scatter + floor * np.eye(series))
-    return float(count * log_det - series * np.log(1 - phi * phi))
+def _log_det(scatter: Floats) -> float:
+    """Return the log-determinant of a covariance (S, S), bounded where rounding rules."""
+    sign, value = np.linalg.slogdet(scatter + 1e-12 * np.eye(len(scatter)))
+    return float(value) if sign > 0 else len(scatter) * float(np.log(1e-12))
 
 
 def _bounded(phi: float) -> float:
