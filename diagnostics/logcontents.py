@@ -47,11 +47,12 @@ class LogContents:
     """What a log says, abandoned branches left out.
 
     `train` and `evals` hold each step once, the last record winning, in order of steps.
-    `end` is None while the run goes on. `remarks` are sentences for people. `torn_lines` counts the lines that are no record;
-    `open_line` says that the last of them is the unfinished end of the file (normal while a run
-    writes), `starting` that this end is all there is and begins like a header. `unknown_kinds`
-    counts records of kinds that this version does not know; `backward` counts the records whose
-    step came after a later one without a resume marker. `offset` is where `follow` continues.
+    `end` is None while the run goes on; `remarks` are sentences for people. `torn_lines` counts
+    the lines that are no record; `open_line` says that the last of them is the unfinished end of
+    the file (normal while a run writes), `starting` that this end is all there is and begins like
+    a header. `unknown_kinds` counts records of kinds that this version does not know; `backward`
+    counts the records whose step came after a later one without a resume marker. `offset` is where
+    `follow` continues.
     """
 
     header: dict[str, Any] = field(default_factory=dict)

@@ -98,6 +98,18 @@ class TrainConfig:
     probe_pairs: int = _option(64, "Fixed probe: this many training and held-out examples each.")
     probe_samples: int = _option(1, "Reference samples per probe prompt; 0: no drift estimate.")
     probe_sample_tokens: int = _option(64, "Longest reference sample in tokens.")
+    probe_entanglement_pairs: int = _option(
+        16, "Train probe examples whose gradients are compared at each evaluation; 0: none."
+    )
+    probe_token_pairs: int = _option(
+        16, "Train probe examples whose every token is recorded at each evaluation; 0: none."
+    )
+    probe_family_prompts: int = _option(
+        16, "Train probe prompts scored with other texts behind them; 0: no response families."
+    )
+    probe_virtual_steps: int = _option(
+        5, "Every how manieth evaluation tries one optimizer step and undoes it; 0: none."
+    )
 
     def __post_init__(self) -> None:
         """Check every setting that can be checked without the data and the model."""
@@ -131,6 +143,10 @@ class TrainConfig:
                 )
 
     def _check_ranges(self) -> None:
+        for name in ("entanglement_pairs", "token_pairs", "family_prompts", "virtual_steps"):
+            if getattr(self, f"probe_{name}") < 0:
+                value = getattr(self, f"probe_{name}")
+                raise ConfigError(f"--probe_{name} is {value}: expected 0 or a number above 0")
         positive = ("max_length", "per_device_train_batch_size", "gradient_accumulation_steps")
         for name in (*positive, "logging_steps", "learning_rate", "num_train_epochs"):
             value = getattr(self, name)

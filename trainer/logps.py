@@ -31,19 +31,8 @@ class Scores:
 
 
 def score(model: nn.Module, batch: PackedBatch) -> Scores:
-    """Run the model over a packed row and sum the row statistics per completion.
-
-    Only the scored rows reach the output head: `logits_to_keep` selects them inside the model,
-    so the head's own scaling or capping, DDP and FSDP hooks all apply.
-    """
-    logits_RV = model(
-        input_ids=batch.input_ids_1N,
-        position_ids=batch.position_ids_1N,
-        logits_to_keep=batch.rows_R,
-        packed_layout=batch.layout,
-        use_cache=False,
-    ).logits[0]
-    logps_R, entropy_R, top1_R = token_statistics(logits_RV, batch.labels_R)
+    """Run the model over a packed row and sum the row statistics per completion."""
+    logps_R, entropy_R, top1_R = token_statistics(scored_logits(model, batch), batch.labels_R)
     sums = len(batch.scored_tokens)
 
     def per_completion(values_R: Tensor) -> Tensor:
@@ -56,6 +45,22 @@ def score(model: nn.Module, batch: PackedBatch) -> Scores:
         entropy_C=per_completion(entropy_R),
         top1_C=per_completion(top1_R),
     )
+
+
+def scored_logits(model: nn.Module, batch: PackedBatch) -> Tensor:
+    """Run the model over a packed row; return the logits of the scored rows (R, V).
+
+    Only these rows reach the output head: `logits_to_keep` selects them inside the model, so the
+    head's own scaling or capping, DDP and FSDP hooks all apply.
+    """
+    logits_RV: Tensor = model(
+        input_ids=batch.input_ids_1N,
+        position_ids=batch.position_ids_1N,
+        logits_to_keep=batch.rows_R,
+        packed_layout=batch.layout,
+        use_cache=False,
+    ).logits[0]
+    return logits_RV
 
 
 def token_statistics(logits_RV: Tensor, labels_R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -73,7 +78,7 @@ class _TokenStatistics(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits_RV: Tensor, labels_R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         lse_R, logps, entropies, tops = [], [], [], []
-        for tile, labels in _tiles(logits_RV, labels_R):
+        for tile, labels in tiles(logits_RV, labels_R):
             lse = tile.logsumexp(-1, keepdim=True)
             chosen = tile.gather(-1, labels[:, None])
             tops.append((chosen >= tile.amax(-1, keepdim=True)).squeeze(-1).to(tile.dtype))
@@ -95,7 +100,7 @@ class _TokenStatistics(torch.autograd.Function):
         logits_RV, labels_R, lse_R1 = ctx.saved_tensors
         grad_RV = torch.empty_like(logits_RV)
         start = 0
-        for tile, labels in _tiles(logits_RV, labels_R):
+        for tile, labels in tiles(logits_RV, labels_R):
             rows = slice(start, start + len(labels))
             gradient = (tile - lse_R1[rows]).exp_().neg_()
             gradient.scatter_add_(
@@ -106,7 +111,8 @@ class _TokenStatistics(torch.autograd.Function):
         return grad_RV, None
 
 
-def _tiles(logits_RV: Tensor, labels_R: Tensor) -> Any:
+def tiles(logits_RV: Tensor, labels_R: Tensor) -> Any:
+    """Yield pieces of a few rows: logits in at least fp32, and labels."""
     rows = max(1, _CHUNK_ELEMENTS // logits_RV.shape[-1])
     precision = torch.promote_types(logits_RV.dtype, torch.float32)
     for tile, labels in zip(logits_RV.split(rows), labels_R.split(rows), strict=True):

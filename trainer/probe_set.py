@@ -16,6 +16,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from trainer.config import TrainConfig
 from trainer.data import Example
 from trainer.errors import DataError
+from trainer.probes import families
 from trainer.probes.contract import ProbeSet
 
 FILE_NAME = "probe_set.json"
@@ -42,7 +43,30 @@ def build(
         # A fresh adapter changes nothing yet, so the model inside LoRA is the initial policy too.
         inner: Any = policy.get_base_model() if hasattr(policy, "get_base_model") else policy
         samples = sample_completions(config, inner, tokenizer, chosen)
-    return ProbeSet(chosen, choose(held_out), tuple(samples))
+    special = set(tokenizer.added_tokens_decoder)
+    ordinary = [token for token in range(len(tokenizer)) if token not in special]
+    ends = (tokenizer.eos_token_id,)
+    first = chosen[: config.probe_family_prompts]
+    return ProbeSet(
+        chosen,
+        choose(held_out),
+        tuple(samples),
+        families=families.make(first, ordinary, ends, config.seed),
+        end_ids=ends,
+        template_ids=tuple(sorted(special.difference(ends))),
+        template_block=_template_block(tokenizer),
+    )
+
+
+# What the templates of reasoning models write before an answer without reasoning (Qwen3's own).
+EMPTY_THINK_BLOCK = "<think>\n\n</think>\n\n"
+
+
+def _template_block(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Return the empty think block, or nothing where `<think>` is no token of the tokenizer."""
+    if "<think>" not in tokenizer.get_added_vocab():
+        return ()
+    return tuple(tokenizer.encode(EMPTY_THINK_BLOCK, add_special_tokens=False))
 
 
 @torch.no_grad()
@@ -142,12 +166,17 @@ def load(directory: Path) -> ProbeSet:
     path = directory / FILE_NAME
     try:
         parts = json.loads(path.read_text(encoding="utf-8"))
-        return ProbeSet(**{name: tuple(map(_example, rows)) for name, rows in parts.items()})
+        return ProbeSet(**{name: tuple(map(_entry, entries)) for name, entries in parts.items()})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"{path}: the probe set cannot be read ({error}); start the run again in a new "
             "--output_dir"
         ) from error
+
+
+def _entry(entry: object) -> Any:
+    """Return an example, or a token id as it is."""
+    return _example(entry) if isinstance(entry, dict) else entry
 
 
 def _example(row: dict[str, object]) -> Example:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 from accelerate import Accelerator
+from tqdm import tqdm
 
 from diagnostics.runlog import LOG_NAME, RunLog, read_log, read_pairs
 from trainer.config import TrainConfig
@@ -38,6 +39,7 @@ class Sinks:
             self.log = RunLog(config.output_dir)
         self.wandb = _open_wandb(config, header) if self.main else None
         self._changes = _Changes(Path(config.output_dir))
+        self._remarks = 0
 
     def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Write one window's means; `kind` is train or eval."""
@@ -53,9 +55,24 @@ class Sinks:
             return
         length = len(next(iter(columns.values())))
         self.log.write_pairs(table, step, step, {"step": [step] * length, **columns})
-        if self.wandb is not None and table == "probe":
+        if self.wandb is None:
+            return
+        if table == "probe":
             means = self._changes.means(step, columns)
             self.wandb.log({f"probe/{name}": v for name, v in means.items()} | {"step": step})
+        elif table == "families":
+            means = _family_means(columns)
+            self.wandb.log({f"probe/{name}": v for name, v in means.items()} | {"step": step})
+
+    def remark(self, step: int, text: str) -> None:
+        """Print a sentence for people, and keep it in the log."""
+        if not self.main:
+            return
+        tqdm.write(text)
+        self.log.write("remark", step, {"text": text})
+        if self.wandb is not None:
+            self.wandb.summary[f"remark {self._remarks}"] = text
+        self._remarks += 1
 
     def end(self, step: int, status: str, message: str = "") -> None:
         """Record how the run ended and close everything."""
@@ -105,6 +122,16 @@ def _open_wandb(config: TrainConfig, header: Mapping[str, Any]) -> Any:
     for kind in ("train", "eval", "probe"):
         run.define_metric(f"{kind}/*", step_metric="step")
     return run
+
+
+def _family_means(columns: Mapping[str, Sequence[Any]]) -> dict[str, float]:
+    """Return each response family's mean log-prob per token."""
+    values: dict[str, list[float]] = {}
+    for family, logps, tokens in zip(
+        columns["family"], columns["logps"], columns["completion_tokens"], strict=True
+    ):
+        values.setdefault(f"families/{family}/logps_per_token", []).append(logps / tokens)
+    return {name: sum(own) / len(own) for name, own in values.items()}
 
 
 class _Changes:

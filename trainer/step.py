@@ -30,6 +30,7 @@ from trainer.losses.contract import LossTerms, PairedLogps, UnpairedLogps
 from trainer.models import Reference
 from trainer.packing import PackedBatch, pack
 from trainer.records import PairRecords
+from trainer.token_scores import score_tokens
 
 _SATURATED = 0.1  # of the pull at zero margin: sigma(-beta m) < 0.05 for DPO; our convention
 
@@ -67,7 +68,7 @@ class Step:
         """Work through this rank's micro-batches; `train` says whether gradients are wanted."""
         own = batch.own(self.accelerator.process_index, self.accelerator.num_processes)
         totals = self._totals(batch)
-        kl = self._reference_point(batch, sums) if not self.loss.paired else None
+        kl = self.reference_point(batch, sums) if not self.loss.paired else None
         coupled = self._coupled_terms(batch) if self._needs_global_batch(batch) else None
         for number, examples in enumerate(own):
             last = number == len(own) - 1
@@ -90,10 +91,19 @@ class Step:
             if records is not None:
                 records.add(examples, scores, reference, terms)
 
-    def score_only(self, examples: Sequence[Example]) -> Scores:
-        """Return the policy's scores of a micro-batch, without gradient and without a loss."""
-        with torch.no_grad(), self._autocast():
-            return score(self.policy, self._pack(examples))
+    def score_tokens(self, examples: Sequence[Example], *, reference: bool = False) -> Tensor:
+        """Return what the policy (or the reference) thinks of every scored token (R, 4).
+
+        See `token_scores.COLUMNS`; no gradient, no loss.
+        """
+        packed = pack([item(example) for example in examples], self.accelerator.device)
+        with self.autocast():
+            if not reference:
+                return score_tokens(self.policy, packed)
+            if self.reference is None:
+                raise ValueError(f"{self.loss.name} has no reference")
+            with self.reference.scoring() as frozen:
+                return score_tokens(frozen, packed)
 
     def _pack(self, examples: Sequence[Example]) -> PackedBatch:
         return pack(
@@ -102,13 +112,14 @@ class Step:
             score_prompts=self.score_prompts,
         )
 
-    def _autocast(self) -> Any:
+    def autocast(self) -> Any:
+        """Return the precision that forward passes run in, as a context."""
         on = self.config.bf16 and self.accelerator.device.type == "cuda"
         return torch.autocast("cuda", dtype=torch.bfloat16) if on else contextlib.nullcontext()
 
     def _score(self, packed: PackedBatch) -> tuple[Scores, Scores | None]:
         reference = None
-        with self._autocast():
+        with self.autocast():
             if self.reference is not None:
                 with self.reference.scoring() as frozen:
                     reference = score(frozen, packed)
@@ -180,7 +191,7 @@ class Step:
             term = nll_B.sum() / max(1, totals.sft_tokens)
         return self.sft_weight * term
 
-    def _reference_point(self, batch: Batch, sums: metrics.Sums) -> Tensor:
+    def reference_point(self, batch: Batch, sums: metrics.Sums) -> Tensor:
         """Return KTO's z0: the mean log-ratio of mismatched completions, never below 0."""
         mismatched = batch.mismatched(self.config.max_length)
         total = torch.zeros(2, dtype=torch.float64, device=self.accelerator.device)

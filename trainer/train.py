@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from trainer import checkpoints, evaluation
+from trainer import checkpoints, evaluation, prediction
 from trainer.batches import batch_of_step, item
 from trainer.config import TrainConfig
 from trainer.packing import shared_tokens
@@ -75,10 +75,24 @@ def evaluate(run: Training, step: int) -> None:
     """Measure the held-out examples and the fixed probe set."""
     run.policy.eval()
     size = run.config.per_device_train_batch_size
-    means = evaluation.evaluate(run.step, run.held_out, size)
-    if means:
-        run.sinks.write("eval", step, means)
-    evaluation.probe(run.step, run.probes, size, step, run.sinks)
+    metrics = evaluation.evaluate(run.step, run.held_out, size)
+    ahead = batch_of_step(run.config, run.train, step + 1, run.accelerator.num_processes)
+    number, rest = divmod(step, max(1, run.eval_every))
+    regular = step == 0 or (run.eval_every > 0 and rest == 0)
+    found = evaluation.probe(
+        run.step, run.probes, ahead, run.optimizer, run.scheduler, number if regular else -1
+    )
+    tables = {table: one.columns for table, one in found if table is not None}
+    for _, one in found:
+        metrics |= one.metrics
+    if metrics:
+        run.sinks.write("eval", step, metrics)
+    for table, columns in tables.items():
+        run.sinks.write_probe(table, step, columns)
+    if step == 0:
+        pairs = tables.get("entanglement", {})
+        for sentence in prediction.sentences(metrics, pairs, run.config.hyper):
+            run.sinks.remark(step, sentence)
 
 
 def save(run: Training, progress: checkpoints.Progress) -> None:

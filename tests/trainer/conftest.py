@@ -101,6 +101,10 @@ def settings(tiny_model: Path, pairs_file: Path, tmp_path: Path) -> Callable[...
             "save_steps": 0,
             "probe_pairs": 4,
             "probe_sample_tokens": 8,
+            "probe_entanglement_pairs": 2,
+            "probe_token_pairs": 2,
+            "probe_family_prompts": 2,
+            "probe_virtual_steps": 0,
             "use_cpu": True,
             "save_model": False,
         }

@@ -1,38 +1,49 @@
 """The fixed pairs: what the policy now thinks of both sides of the same pairs.
 
 Their change from step 0 is Delta_w and Delta_l, the quantities that compare across methods; a
-logged reward averages other pairs at every step.
+logged reward averages other pairs at every step. Beside it stands how far each side is from what
+the policy itself would write: excess surprise, valley tokens, log-prob of the argmax.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 from trainer.data import Example
-from trainer.probes.contract import CompletionScore, Probe, ProbeSet, Scorer
+from trainer.probes.contract import Findings, Probe, Subject, prompt_key, side
+from trainer.token_scores import CompletionScore
+
+_COLUMNS: dict[str, Callable[[CompletionScore], float]] = {
+    "logps": lambda score: score.total,
+    "completion_tokens": lambda score: score.tokens,
+    "entropy": lambda score: score.mean_entropy,
+    "top1_rate": lambda score: score.top1_rate,
+    "surprise": lambda score: score.surprise,
+    "surprise_z": lambda score: score.surprise_z,
+    "valley": lambda score: score.valley,
+    "argmax_logps": lambda score: score.mean_argmax_logps,
+}
 
 
-def prompt_key(example: Example) -> str:
-    """Return a short name of the prompt, equal for equal prompts."""
-    ids = ",".join(map(str, example.prompt_ids))
-    return hashlib.sha256(ids.encode()).hexdigest()[:12]
-
-
-def measure(probe_set: ProbeSet, score: Scorer) -> dict[str, list[Any]]:
+def measure(subject: Subject) -> Findings:
     """Return one row per probe example; the side an unpaired example lacks is NaN."""
     columns: dict[str, list[Any]] = {"split": [], "pair": [], "prompt": []}
-    for name in ("logps", "completion_tokens", "entropy", "top1_rate"):
-        columns |= {f"{name}/chosen": [], f"{name}/rejected": []}
-    for split, examples in (("train", probe_set.train), ("held_out", probe_set.held_out)):
-        for example, scores in zip(examples, score(examples), strict=True):
+    columns |= {f"{name}/{side(label)}": [] for name in _COLUMNS for label in (True, False)}
+    both = (("train", subject.probe_set.train), ("held_out", subject.probe_set.held_out))
+    for split, examples in both:
+        for example, scores in zip(examples, subject.score(examples), strict=True):
             columns["split"].append(split)
             columns["pair"].append(example.index)
             columns["prompt"].append(prompt_key(example))
-            for side, label in (("chosen", True), ("rejected", False)):
-                _append_side(columns, side, _of_label(example, scores, label))
-    return columns if columns["pair"] else {}
+            for label in (True, False):
+                score = _of_label(example, scores, label)
+                for name, value in _COLUMNS.items():
+                    columns[f"{name}/{side(label)}"].append(
+                        math.nan if score is None else value(score)
+                    )
+    return Findings(columns if columns["pair"] else {})
 
 
 def _of_label(
@@ -40,15 +51,6 @@ def _of_label(
 ) -> CompletionScore | None:
     matching = [s for s, own in zip(scores, example.labels, strict=True) if own is label]
     return matching[0] if matching else None
-
-
-def _append_side(columns: dict[str, list[Any]], side: str, score: CompletionScore | None) -> None:
-    if score is None:
-        score = CompletionScore(math.nan, math.nan, math.nan, math.nan)
-    columns[f"logps/{side}"].append(score.logps)
-    columns[f"completion_tokens/{side}"].append(score.tokens)
-    columns[f"entropy/{side}"].append(score.entropy / score.tokens)
-    columns[f"top1_rate/{side}"].append(score.top1 / score.tokens)
 
 
 PROBE = Probe("fixed_pairs", "probe", measure)

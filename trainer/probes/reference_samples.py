@@ -6,23 +6,23 @@ For y drawn from the initial policy, E[Delta_y] = -KL(initial || current), whate
 
 from __future__ import annotations
 
-from typing import Any
-
-from trainer.probes.contract import Probe, ProbeSet, Scorer
-from trainer.probes.fixed_pairs import prompt_key
+from trainer.probes.contract import Findings, Probe, Subject, prompt_key
 
 
-def measure(probe_set: ProbeSet, score: Scorer) -> dict[str, list[Any]]:
+def measure(subject: Subject) -> Findings:
     """Return one row per reference sample."""
-    if not probe_set.samples:
-        return {}
-    scores = [only for (only,) in score(probe_set.samples)]
-    return {
-        "sample": list(range(len(scores))),
-        "prompt": [prompt_key(example) for example in probe_set.samples],
-        "logps": [one.logps for one in scores],
-        "completion_tokens": [one.tokens for one in scores],
-    }
+    samples = subject.probe_set.samples
+    if not samples:
+        return Findings()
+    scores = [only for (only,) in subject.score(samples)]
+    return Findings(
+        {
+            "sample": list(range(len(scores))),
+            "prompt": [prompt_key(example) for example in samples],
+            "logps": [one.total for one in scores],
+            "completion_tokens": [one.tokens for one in scores],
+        }
+    )
 
 
 PROBE = Probe("reference_samples", "samples", measure)
