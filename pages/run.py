@@ -37,12 +37,10 @@ def heading(reading: runs.Reading, run: Run) -> None:
 
 def bands(reading: runs.Reading) -> list[Band]:
     """Return the phases to shade; before the second evaluation nobody knows of any regime."""
-    found = [
-        Band(first, last, style.regime_label(regime)) for first, last, regime in reading.phases
+    return [
+        Band(one.start, one.end, "start" if one.is_start else style.regime_label(one.regime))
+        for one in reading.phases
     ]
-    if len(reading.track) > 1 and found and found[0].last == reading.track[1].step:
-        found[0] = Band(found[0].first, found[0].last, "start")
-    return found
 
 
 def sides(reading: runs.Reading, run: Run) -> None:
@@ -121,12 +119,13 @@ def metrics(reading: runs.Reading, run: Run) -> None:
 def body(entry: runs.Entry) -> None:
     """Draw everything about one run, again whenever its log has grown."""
     reading = runs.reading(entry)
-    if reading.run is None or reading.verdict is None:
+    if reading.run is None or reading.diagnosis is None:
         st.title(literal(entry.key))
         states.unreadable(reading)
         return
     heading(reading, reading.run)
-    verdict.card(reading.verdict, reading.status)
+    verdict.card(reading.diagnosis.regime, reading.status)
+    verdict.pathologies(reading.diagnosis)
     if reading.run.train.empty and not reading.tracks:
         states.waiting()
         return

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from diagnostics.diagnosis import Diagnosis, diagnose
 from diagnostics.errors import DiagnosticsError
-from diagnostics.phases import RegimeVerdict, name_regime, regime_path
+from diagnostics.phases import NamedPhase, RegimeVerdict
 from diagnostics.readers import find_runs, fingerprint, read
-from diagnostics.regimes import Regime
 from diagnostics.run import Run
 from diagnostics.share import SPLITS, ShareEstimate, trajectory
 
@@ -55,10 +55,19 @@ class Reading:
 
     entry: Entry
     run: Run | None = None
-    verdict: RegimeVerdict | None = None
+    diagnosis: Diagnosis | None = None
     tracks: Mapping[str, Sequence[ShareEstimate]] = field(default_factory=dict)
-    phases: Sequence[tuple[int, int, Regime]] = ()
     problem: str = ""
+
+    @property
+    def verdict(self) -> RegimeVerdict | None:
+        """The regime of the run."""
+        return self.diagnosis.regime if self.diagnosis else None
+
+    @property
+    def phases(self) -> Sequence[NamedPhase]:
+        """The phases to shade: those of the verdict."""
+        return self.diagnosis.regime.phases if self.diagnosis else ()
 
     @property
     def track(self) -> Sequence[ShareEstimate]:
@@ -189,10 +198,10 @@ def _read(entry: Entry) -> Reading:
     try:
         run = read(entry.path)
         tracks = {split: trajectory(run, split) for split in SPLITS}
-        verdict, phases = name_regime(run), regime_path(run)
+        diagnosis = diagnose(run)
     except DiagnosticsError as problem:
         return Reading(entry, problem=str(problem))
     except OSError as problem:
         return Reading(entry, problem=f"{entry.key} cannot be read: {problem.strerror}")
     tracks = {split: track for split, track in tracks.items() if track}
-    return Reading(entry, run, verdict, tracks, phases)
+    return Reading(entry, run, diagnosis, tracks)

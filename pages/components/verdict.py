@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 import streamlit as st
 
+from diagnostics.diagnosis import Diagnosis
 from diagnostics.figures.style import regime_label
 from diagnostics.intervals import Interval
-from diagnostics.phases import RegimeVerdict
+from diagnostics.pathologies import PATHOLOGIES
+from diagnostics.phases import Movement, RegimeVerdict
 from diagnostics.regimes import EXPLANATIONS, Regime
+from diagnostics.verdicts import Advice, Status
+from pages.components.explanation import explain
 from pages.components.text import bounds, literal, percent, plain, sentence, signed
 
 COLOURS = {
@@ -19,6 +21,8 @@ COLOURS = {
     Regime.REVERSED: "red",
     Regime.MARGIN_LOSS: "red",
 }
+
+TITLES = {one.name: one.title for one in PATHOLOGIES}
 
 STATUS = {
     "running": ("● training", "blue"),
@@ -48,10 +52,14 @@ def card(verdict: RegimeVerdict, status: str) -> None:
             badge(verdict.regime)
             status_badge(status)
             if verdict.severity:
-                st.badge(verdict.severity, color="gray", help="By the change of the chosen side.")
+                st.badge(verdict.severity, color="gray", help="By the change in nats per token.")
+            if verdict.benign:
+                st.badge("within the tide", color="green", help="No more than any typical text.")
         st.markdown(f"### {literal(sentence(verdict.sentence))}")
         if verdict.estimate.n_pairs:
             _numbers(verdict)
+        elif verdict.movement is not None:
+            _logged(verdict, verdict.movement)
         for caveat in verdict.caveats:
             st.caption(f"△ {literal(sentence(caveat))}")
         if verdict.evidence:
@@ -59,7 +67,53 @@ def card(verdict: RegimeVerdict, status: str) -> None:
                 _evidence(verdict)
         if verdict.regime in EXPLANATIONS:
             with st.expander("What this means, and what to try"):
-                _explanation(EXPLANATIONS[verdict.regime])
+                explain(EXPLANATIONS[verdict.regime])
+
+
+def pathologies(diagnosis: Diagnosis) -> None:
+    """Show what is wrong with a run, each with its sentence and what to try; nothing if nothing."""
+    for one in (*diagnosis.present, *diagnosis.suspected):
+        title = TITLES.get(one.pathology, one.pathology)
+        colour = "red" if one.status is Status.PRESENT else "orange"
+        with st.container(border=True):
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.markdown(f"**{literal(title)}**")
+                st.badge(one.status.value, color=colour)
+                if one.severity:
+                    st.badge(one.severity, color="gray")
+            st.markdown(literal(sentence(one.sentence)))
+            for advice in one.advice:
+                _advice(advice)
+            for unseen in one.unseen:
+                st.caption(f"△ {literal(sentence(unseen))}")
+
+
+def _advice(advice: Advice) -> None:
+    with st.expander(f"Try: {literal(sentence(advice.action))}"):
+        for name, text in (
+            ("Expected", advice.expected),
+            ("Risk", advice.risk),
+            (f"Evidence {advice.strength}", advice.source),
+        ):
+            st.markdown(f"{name}: {literal(sentence(text))}")
+        for framework, flag in advice.flags.items():
+            st.code(f"{framework}: {flag}", language=None, wrap_lines=True)
+
+
+def _logged(verdict: RegimeVerdict, moved: Movement) -> None:
+    """Show the changes of the logged rewards as a row of figures, each with its 95 % interval."""
+    with st.grid("auto", min_column_width=150, gap="small"):
+        _change("Δ chosen", moved.chosen, f"In {moved.unit}.")
+        _change("Δ rejected", moved.rejected, f"In {moved.unit}.")
+        _change("Margin", moved.margin, f"Chosen less rejected, in {moved.unit}.")
+        if verdict.share is not None:
+            _metric(
+                "Chosen share S",
+                plain(verdict.share.value),
+                bounds(verdict.share, 2),
+                "Part of the margin's growth that the chosen side carried.",
+            )
+    st.caption(f"From the logged rewards, in {literal(moved.unit)}: the log has no probe set.")
 
 
 def _numbers(verdict: RegimeVerdict) -> None:
@@ -121,13 +175,6 @@ def _evidence(verdict: RegimeVerdict) -> None:
         hide_index=True,
     )
     st.caption(f"Confidence: {literal(verdict.confidence)}.")
-
-
-def _explanation(text: str) -> None:
-    """Show the explanation of a regime: flush lines are headings, indented ones their text."""
-    for part in re.split(r"\n(?=\S)", text.strip()):
-        heading, _, body = part.partition("\n")
-        st.markdown(f"**{literal(heading)}**  \n{literal(body)}")
 
 
 def _rounded(value: float | None) -> str:
