@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from diagnostics.intervals import Ints
-from diagnostics.readers import identity
+from diagnostics.readers import evidence, identity
 from diagnostics.readers.contract import NO_HINTS, Hints
 from diagnostics.readers.keys import Record, records_of
 from diagnostics.readers.native import MOST_UNRECOGNISED
@@ -88,6 +88,7 @@ def assemble_frames(
     For readers whose format is columnar: they skip the records, and everything else is the same.
     The index is ascending and unique. `final` is the record that sums up the run.
     """
+    train, evals, said = _in_updates(train, evals, origin, said)
     facts = identity.Facts(train, evals, origin.config, origin.hints, final)
     found = identity.identify(facts)
     dropped: set[str] = set()
@@ -114,7 +115,7 @@ def assemble_frames(
             version=found.version,
             part=origin.part,
         ),
-        status="completed" if final is not None else "running",
+        status="completed" if final is not None or _is_over(origin.config, frames) else "running",
         unrecognised=tuple(unrecognised),
         caveats=tuple(dict.fromkeys(caveats)),
         meaning=found.meaning,
@@ -128,7 +129,7 @@ def _steps(rows: Sequence[Record], origin: Origin, said: list[str]) -> Ints:
             said.append(_INFERRED.format(how="from the progress bars or the order of the lines"))
         return np.array([row.step for row in rows], dtype=np.int64)
     every = _interval(origin.config)
-    how = f"by counting rows, {every} steps apart" if every else "by counting rows"
+    how = f"by counting rows {every} apart" if (every or 1) > 1 else "by counting rows"
     said.append(_INFERRED.format(how=how))
     counted, step = [], 0
     trained = any(row.kind == "train" for row in rows)
@@ -245,3 +246,33 @@ def _with_margins(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.copy()
     frame.insert(place, "rewards/margins", frame[sides[0]] - frame[sides[1]])
     return frame
+
+
+def _is_over(config: Mapping[str, Any], frames: Sequence[pd.DataFrame]) -> bool:
+    """Say whether the last configured step has been logged."""
+    last = max((int(frame.index[-1]) for frame in frames if len(frame)), default=0)
+    total = config.get("max_steps")
+    return isinstance(total, int) and 0 < total <= last
+
+
+def _in_updates(
+    train: pd.DataFrame, evals: pd.DataFrame, origin: Origin, said: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Return frames by optimizer step where the log counts examples and says how many make one."""
+    said = list(said)
+    if origin.hints.unit != "examples":
+        if origin.hints.unit == "micro-batches":
+            said.append("Steps are micro-batches of one rank, not optimizer updates.")
+        return train, evals, said
+    updates = evidence.column(train, "counters/updates")
+    sizes = train.index.to_numpy(np.float64) / np.where(updates > 0, updates, np.nan)
+    size = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else 0.0
+    if not size >= 1 or np.nanmax(np.abs(sizes - size)) > 0.01 * size:
+        return train, evals, [*said, "Steps are examples seen, not optimizer updates."]
+    frames = []
+    for frame in (train, evals):
+        steps = pd.Index(np.round(frame.index.to_numpy() / size), dtype=np.int64, name="step")
+        frame = frame.set_axis(steps)
+        frames.append(frame[~steps.duplicated(keep="last")])
+    said.append(f"The log counts examples; {size:g} of them are one optimizer step here.")
+    return frames[0], frames[1], said

@@ -17,6 +17,9 @@ from diagnostics.readers.semantics import Facts, Origins
 
 __all__ = ["Facts", "Identity", "identify"]
 
+# Reward units; a margin below this lowers the sigmoid loss by 5 % at most.
+SMALL_MARGIN = 0.07
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -198,21 +201,19 @@ def _name_kl(facts: Facts, who: Origins, names: dict[str, tuple[str, float]]) ->
 
 
 def _scope_caveats(meaning: Meaning | None) -> Iterator[str]:
-    if meaning is not None and meaning.scope in (
-        Scope.WINDOW_RANK_0,
-        Scope.LAST_BATCH,
-        Scope.LAST_MICRO_BATCH,
-    ):
-        yield f"Rewards average over {meaning.scope.value}, so they are noisier than the training."
+    scope = None if meaning is None else meaning.scope
+    if scope is Scope.WINDOW_RANK_0:
+        yield "Rewards average over rank 0 only: with several ranks they are noisier than the run."
+    elif scope in (Scope.LAST_BATCH, Scope.LAST_MICRO_BATCH):
+        yield f"Rewards average over {scope.value} only, so each is noise of few examples."
 
 
 def _start_caveats(facts: Facts, method: str | None) -> Iterator[str]:
     """Yield what the first training loss says where it is not the method's own start."""
     first = evidence.first_loss(facts.train)
     known = METHODS.get(method or "")
-    if first is None or known is None or "sft" in facts.settings.flags:
-        return
-    if facts.keys & {"nll_loss", "sft_loss"}:
+    terms = facts.keys & {"nll_loss", "sft_loss"} or "sft" in facts.settings.flags
+    if first is None or known is None or terms or not _is_start(facts, first[0]):
         return
     settings = facts.settings
     beta = settings.beta or facts.hints.beta or (facts.slope.factor if facts.slope else None)
@@ -233,6 +234,14 @@ def _start_caveats(facts: Facts, method: str | None) -> Iterator[str]:
             f"The first loss, {loss:.4g} at step {step}, is not {start:.4g}, where {known.title}"
             " starts from its reference: the reference may be another model than the one trained."
         )
+
+
+def _is_start(facts: Facts, step: int) -> bool:
+    """Say whether the first record is of the start: its margin, if logged, has hardly moved."""
+    margins = evidence.column(facts.train, "rewards/margins")
+    if not np.isfinite(margins).any():
+        return step <= 1
+    return bool(step <= 1 or abs(margins[np.isfinite(margins)][0]) < SMALL_MARGIN)
 
 
 def _reward_caveats(facts: Facts, who: Origins, meaning: Meaning | None) -> Iterator[str]:

@@ -133,8 +133,8 @@ def parsed(row: bytes) -> dict[str, Any]:
 
     Examples
     --------
-    >>> parsed(b"{'loss': 0.69, 'rewards/chosen': nan, 'lr': '1e-06'}")
-    {'loss': 0.69, 'rewards/chosen': 'nan', 'lr': '1e-06'}
+    >>> parsed(b"{'loss': 0.5, 'rewards/chosen': nan}")
+    {'loss': '0.5', 'rewards/chosen': 'nan'}
     """
     if b"\n" in row or b"\r" in row:
         row = row.replace(b"\n", b"").replace(b"\r", b"")
