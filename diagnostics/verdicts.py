@@ -1,4 +1,4 @@
-"""What a check says: its status, the numbers behind it, and what to try."""
+"""What a check says: its status, the numbers behind it, why, and what to try."""
 
 from __future__ import annotations
 
@@ -57,6 +57,28 @@ class Advice:
     setting: str | None = None
     window: tuple[float, float] | None = None
     flags: Mapping[str, str] = field(default_factory=dict)
+
+
+# How strongly a cause is supported.
+MEASURED = "measured"  # a measurement predicts the movement
+INDICATED = "indicated"  # a property of the pairs makes it likely
+CONFIGURED = "configured"  # a setting does it by design
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One reason for what both sides did.
+
+    `sentence` quotes the numbers of `evidence` with their units. `score` is in (0, 1], `strength`
+    one of `MEASURED`, `INDICATED` and `CONFIGURED`. `settle` says what would decide it.
+    """
+
+    name: str
+    sentence: str
+    evidence: tuple[Evidence, ...]
+    score: float
+    strength: str
+    settle: str
 
 
 @dataclass(frozen=True)

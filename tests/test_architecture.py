@@ -104,7 +104,7 @@ DIRECTION = (
     "phases",
     "forecast",
     "readers reading probegrid",
-    "windows",
+    "windows paircauses",
     "causes",
     "remedies",
     "advice",

@@ -1,0 +1,212 @@
+"""Windows: the settings for which, to first order, chosen rises and rejected falls in this run.
+
+All come from one measurement, the band of the probe batch: with d_w and d_l the mean weights of
+the loss, q = d_w/d_l, and rho and q* of the weighted gradients, chosen rises above rho q* and
+rejected falls below q*/rho (arXiv 2410.13828, equations 4 and 5; arXiv 2604.18239). A setting that
+changes q alone moves the run against fixed edges. Weights are in loss units per nat, so beta and
+the scale of rewards do not enter except as the loss has them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, isfinite
+
+import numpy as np
+import pandas as pd
+
+from diagnostics.band import Band, sft_window
+from diagnostics.intervals import Floats
+from diagnostics.probegrid import finite_numbers
+from diagnostics.reading import Reading
+
+# Share of a step's first-order gain that curvature may take back; proposal of this project.
+TOLERATED_CURVATURE = 0.25
+# No step tells more than one order of magnitude: the second order is exact only near the step.
+MOST_REDUCTION = 10.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """Safe values of one setting; `high` is infinite where nothing bounds it from above.
+
+    `step` is the evaluation whose gradients were used.
+    """
+
+    low: float
+    high: float
+    step: int
+
+    @property
+    def centre(self) -> float:
+        """A value inside: the geometric mean, or twice the lower end of an open window."""
+        if isfinite(self.high):
+            return float(np.sqrt(self.low * self.high)) if self.low > 0 else self.high / 2
+        return 2 * self.low
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The band of the probe batch at one evaluation, with the lengths of its chosen sides.
+
+    `tokens` (P) are the chosen completions' lengths.
+    """
+
+    step: int
+    band: Band
+    tokens: Floats
+
+    def pull(self, reduction: str) -> float:
+        """Return what an SFT coefficient of 1 adds to the mean d_w [per nat], NaN if unknown.
+
+        The mean over all tokens of the batch adds 1 / (mean n_w) to each pair, the mean over each
+        completion 1 / n_w.
+        """
+        if not self.tokens.size:
+            return float("nan")
+        mean = 1 / self.tokens.mean() if reduction == "token" else (1 / self.tokens).mean()
+        return float(mean)
+
+
+def measured(reading: Reading) -> list[Measured]:
+    """Return the band at every evaluation whose gradients are in the log, by step."""
+    table = reading.table("entanglement")
+    if not {"step", "weight/chosen", "weight/rejected"} <= set(table):
+        return []
+    columns = {
+        name: reading.column(f"entanglement/{name}", "evals") for name in ("cosine", "q_star")
+    }
+    cosines, ratios = ({int(s): v for s, v in zip(*columns[name], strict=True)} for name in columns)
+    found = []
+    for step in sorted(cosines.keys() & ratios.keys()):
+        rows = table[finite_numbers(table["step"]) == step]
+        weights = [finite_numbers(rows[f"weight/{side}"]) for side in ("chosen", "rejected")]
+        means = [_mean(one) for one in weights]
+        if len(rows) and all(isfinite(one) for one in means):
+            band = Band(means[0], means[1], 1.0, float(ratios[step]), float(cosines[step]))
+            found.append(Measured(int(step), band, _lengths(rows)))
+    return found
+
+
+def _mean(weights: Floats) -> float:
+    """Return the mean over all examples; a side that an unpaired one lacks has no pull there."""
+    known = weights[np.isfinite(weights)]
+    return float(known.sum() / len(weights)) if known.size else float("nan")
+
+
+def _lengths(rows: pd.DataFrame) -> Floats:
+    if "completion_tokens/chosen" not in rows:
+        return np.empty(0)
+    tokens = finite_numbers(rows["completion_tokens/chosen"])
+    return tokens[tokens > 0]
+
+
+def decisive(reading: Reading) -> Measured | None:
+    """Return the first evaluation at which q is outside the band, or else the first of all.
+
+    The pull d_l decays as pairs are learned, so a late window would be too low for the start.
+    """
+    bands = measured(reading)
+    outside = [one for one in bands if one.band.slack < 0]
+    return next(iter([*outside, *bands]), None)
+
+
+def sft_weight(reading: Reading, reduction: str) -> Window | None:
+    """Return the safe coefficients of an SFT term with "token" or "sequence" reduction.
+
+    None where gradients were not measured, or no coefficient keeps rejected from rising.
+    """
+    found = decisive(reading)
+    if found is None:
+        return None
+    own = str(reading.hyper.get("sft_reduction", "token"))
+    now = reading.hyper.get("sft_weight", 0.0)
+    present = float(now) if isinstance(now, int | float) and isfinite(now) else 0.0
+    pulls = found.pull(own), found.pull(reduction)
+    window = sft_window(found.band, pulls[0], present)
+    if window is None or not pulls[1] > 0:
+        return None
+    # The same weight on d_w, written with the other reduction.
+    return _window(window.low * pulls[0] / pulls[1], window.high * pulls[0] / pulls[1], found.step)
+
+
+def odds_weight(reading: Reading) -> Window | None:
+    """Return the safe values of ORPO's lambda at a fixed SFT term.
+
+    With e the SFT term's share of d_w and lambda u_w, lambda u_l the odds term's shares of d_w and
+    d_l, chosen rises if e/lambda > u_l rho q* - u_w and rejected falls if
+    e/lambda < u_l q*/rho - u_w.
+    """
+    found = decisive(reading)
+    weight, lam = (reading.hyper.get(name) for name in ("sft_weight", "beta"))
+    scope = reading.run.config.get("sft_scope", "completion")
+    if found is None or scope != "completion" or not _positive(weight) or not _positive(lam):
+        return None
+    sft = float(weight) * found.pull(str(reading.hyper.get("sft_reduction", "token")))  # type: ignore[arg-type]
+    lam = float(lam)  # type: ignore[arg-type]
+    up, down = (found.band.weight_chosen - sft) / lam, found.band.weight_rejected / lam
+    if not (isfinite(sft) and down > 0):
+        return None
+    least, most = down * found.band.high - up, down * found.band.low - up
+    if least <= 0:
+        return None  # the odds term alone lifts the rejected side
+    low = 0.0 if least == inf else sft / least
+    return _window(low, sft / most if most > 0 else inf, found.step)
+
+
+def desirable_ratio(reading: Reading) -> Window | None:
+    """Return the safe values of lambda_D / lambda_U, KTO's two weights, by their gradients."""
+    found = decisive(reading)
+    weights = [reading.hyper.get(f"{name}desirable_weight") for name in ("", "un")]
+    if found is None or not all(_positive(one) for one in weights):
+        return None
+    now = float(weights[0]) / float(weights[1])  # type: ignore[arg-type]
+    q = found.band.q
+    if not (q > 0 and isfinite(q) and isfinite(found.band.low)):
+        return None
+    return _window(max(0.0, now * found.band.low / q), now * found.band.high / q, found.step)
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """How much of the first-order gain one real step lost: k, at which step and learning rate."""
+
+    k: float
+    step: int
+    rate: float | None
+
+    def lower_rate(self, tolerated: float = TOLERATED_CURVATURE) -> float | None:
+        """Return the rate at which k would be `tolerated`: to second order k is linear in it."""
+        if self.rate is None or not self.k > tolerated:
+            return None
+        return self.rate * max(tolerated / self.k, 1 / MOST_REDUCTION)
+
+
+def curvature(reading: Reading) -> Curvature | None:
+    """Return the largest curvature among the evaluations near the peak learning rate.
+
+    Only where the gradient promises the chosen side a rise: k is measured against that.
+    """
+    steps, values = reading.column("curvature", "evals")
+    firsts = dict(zip(*reading.column("first_order/chosen", "evals"), strict=True))
+    train, rates = reading.column("learning_rate")
+    found = []
+    for step, k in zip(steps, values, strict=True):
+        if not firsts.get(step, 1.0) > 0:
+            continue
+        # The step tried is the next one; its rate is the first that is logged after it.
+        after = rates[(train > step) & (rates > 0)]
+        rate = float(after[0]) if after.size else float(rates.max()) if rates.size else None
+        found.append(Curvature(float(k), int(step), rate if rate and rate > 0 else None))
+    peak = max((one.rate for one in found if one.rate is not None), default=0.0)
+    near = [one for one in found if one.rate is None or one.rate >= peak / 2]
+    return max(near, key=lambda one: one.k, default=None)
+
+
+def _window(low: float, high: float, step: int) -> Window | None:
+    return Window(low, high, step) if isfinite(low) and high > max(low, 0.0) else None
+
+
+def _positive(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and isfinite(value) and value > 0  # type: ignore[arg-type, operator]
