@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from diagnostics.errors import ReadError, UnknownFormat
-from diagnostics.pairtables import FOLDER as PAIRS
+from diagnostics.readers.cards import READER as CARDS
+from diagnostics.readers.console import READER as CONSOLE
 from diagnostics.readers.contract import NO_HINTS, Hints, Reader
+from diagnostics.readers.discovery import DEEPEST, Scanner, fingerprint
+from diagnostics.readers.llamafactory import READER as LLAMA_FACTORY
+from diagnostics.readers.mlflow import READER as MLFLOW
 from diagnostics.readers.native import READER as NATIVE
+from diagnostics.readers.notebook import READER as NOTEBOOK
+from diagnostics.readers.scalar_csv import READER as SCALAR_CSV
+from diagnostics.readers.swanlab import READER as SWANLAB
+from diagnostics.readers.swift import READER as SWIFT
+from diagnostics.readers.tables import READER as TABLE
+from diagnostics.readers.tables import is_table
+from diagnostics.readers.tensorboard import READER as TENSORBOARD
+from diagnostics.readers.torchtune import READER as TORCHTUNE
+from diagnostics.readers.trackio import READER as TRACKIO
+from diagnostics.readers.trainer_state import READER as TRAINER_STATE
+from diagnostics.readers.wandb import READER as WANDB
+from diagnostics.readers.wandb_export import READER as WANDB_EXPORT
 from diagnostics.run import Run
 
 __all__ = [
+    "DEEPEST",
     "NO_HINTS",
     "READERS",
     "Hints",
@@ -23,15 +38,28 @@ __all__ = [
     "fingerprint",
     "read",
     "read_all",
+    "recognised",
 ]
 
-READERS: tuple[Reader, ...] = (NATIVE,)
-
-# Folders inside a run, or of tools, which hold no runs and may be large.
-_CLOSED = frozenset(("model", PAIRS, "node_modules", "site-packages", "wandb"))
-_CLOSED_STARTS = (".", "_", "checkpoint-")
-# Deep enough for project/sweep/method/seed/run; a bound for a root that is a home folder.
-DEEPEST = 6
+# In the order in which they are asked; what anybody may write by hand comes last.
+READERS: tuple[Reader, ...] = (
+    NATIVE,
+    SWIFT,
+    LLAMA_FACTORY,
+    TRAINER_STATE,
+    TENSORBOARD,
+    WANDB,
+    TRACKIO,
+    MLFLOW,
+    SWANLAB,
+    TORCHTUNE,
+    NOTEBOOK,
+    CARDS,
+    CONSOLE,
+    WANDB_EXPORT,
+    SCALAR_CSV,
+    TABLE,
+)
 
 
 def read(path: str | os.PathLike[str], hints: Hints = NO_HINTS) -> Run:
@@ -71,101 +99,39 @@ def read_all(path: str | os.PathLike[str], hints: Hints = NO_HINTS) -> tuple[Run
     for reader in READERS:
         if reader.recognises(path):
             return reader.read(path, hints)
+    if hints.columns and is_table(path):
+        return TABLE.read(path, hints)
     raise UnknownFormat(_unknown(path))
 
 
+def recognised(path: Path) -> bool:
+    """Say whether some reader knows a folder or a file."""
+    return any(reader.recognises(path) for reader in READERS)
+
+
+_SCANNER = Scanner(recognised)
+
+
 def find_runs(root: str | os.PathLike[str], deepest: int = DEEPEST) -> list[Path]:
-    """Return the run folders in a folder, itself included, sorted by path.
+    """Return the logs in a folder, itself included, sorted by path: run folders, and log files.
 
-    Cheap enough to call every few seconds on thousands of folders: nothing is read, and
-    checkpoints, models and hidden folders are not entered. A folder that several links lead to is
-    listed once, and links in a circle or to a folder around the root are not followed. A root
-    that does not exist holds no runs.
+    Cheap enough to call every few seconds on thousands of folders: the head of a file is read
+    only when it has changed, and checkpoints, models and hidden folders are not entered. Where a
+    folder is a run, the files in it and what its trackers wrote beside it are no other runs. A
+    folder that several links lead to is listed once, and links in a circle or to a folder around
+    the root are not followed. A root that does not exist holds no runs.
     """
-    root = Path(root)
-    around = {key for parent in _parents(root) if (key := _identity(parent)) is not None}
-    return sorted(_walk(root, around, deepest))
-
-
-def _walk(folder: Path, seen: set[tuple[int, int]], depth: int) -> Iterator[Path]:
-    """Yield the runs in a folder, itself included, that are not among those seen."""
-    key = _identity(folder)
-    if key is None or key in seen:
-        return
-    seen.add(key)
-    if any(reader.recognises(folder) for reader in READERS):
-        yield folder
-    if depth == 0:
-        return
-    # Real folders first: a run that is also linked is listed under its own path.
-    for entry in sorted(_entries(folder), key=lambda entry: (entry.is_symlink(), entry.name)):
-        closed = entry.name in _CLOSED or entry.name.startswith(_CLOSED_STARTS)
-        if not closed and _leads_to_folder(entry):
-            yield from _walk(Path(entry.path), seen, depth - 1)
-
-
-def _parents(root: Path) -> Sequence[Path]:
-    try:
-        return root.resolve().parents
-    except (OSError, RuntimeError, ValueError):
-        return ()
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """Return what tells a folder from others whatever its path, or None when it is no folder."""
-    try:
-        facts = folder.stat()
-    except (OSError, ValueError):
-        return None
-    return (facts.st_dev, facts.st_ino) if stat.S_ISDIR(facts.st_mode) else None
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what a folder holds; a folder that is gone or closed to us holds nothing."""
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except (OSError, ValueError):
-        return []
-
-
-def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-def fingerprint(path: str | os.PathLike[str]) -> str:
-    """Return a short text that changes whenever the log of a run changes.
-
-    It covers names, sizes and modification times of the files directly in the folder and of its
-    pair tables; nothing is read. A path that does not exist has a fingerprint too.
-    """
-    path = Path(path)
-    is_folder = os.path.isdir(path)
-    folder = path if is_folder else path.parent
-    files = [path / entry.name for entry in _entries(path)] if is_folder else [path]
-    files += [folder / PAIRS / entry.name for entry in _entries(folder / PAIRS)]
-    facts = sorted(f"{file.parent.name}/{file.name} {_facts(file)}" for file in files)
-    text = "\n".join(facts).encode(errors="surrogateescape")
-    return hashlib.blake2b(text, digest_size=12).hexdigest()
-
-
-def _facts(path: Path) -> str:
-    """Return size and modification time of a file; folders and missing files have none."""
-    try:
-        facts = path.stat()
-    except (OSError, ValueError):
-        return ""
-    return f"{facts.st_size} {facts.st_mtime_ns}" if stat.S_ISREG(facts.st_mode) else ""
+    return _SCANNER.find(root, deepest)
 
 
 def _check_access(path: Path) -> None:
     """Raise a ReadError for a path that the system does not let us look into."""
     try:
-        if stat.S_ISDIR(path.stat().st_mode):
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
             os.listdir(path)
+        elif stat.S_ISREG(kind):
+            path.open("rb").close()
     except FileNotFoundError:
         raise ReadError(
             f"{path}: does not exist, expected a run folder or a log file; check the path"

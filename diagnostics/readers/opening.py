@@ -74,6 +74,19 @@ def names_in(folder: Path) -> list[str]:
         return []
 
 
+def check_access(folder: Path, suffix: str = ".csv") -> None:
+    """Open every file of a suffix in a folder, so that none is left out in silence.
+
+    Raises
+    ------
+    ReadError
+        When the system refuses to open one.
+    """
+    for name in names_in(folder):
+        if name.endswith(suffix) and (folder / name).is_file():
+            open_log(folder / name).close()
+
+
 def head_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the JSON objects among the first lines of a file, whole lines only."""
     data = head(path)

@@ -60,7 +60,8 @@ def read(path: Path, hints: Hints) -> tuple[Run, ...]:
             " give the folder that report_to='tensorboard' wrote"
         )
     runs = _runs(sorted(parts, key=lambda part: part.started))
-    name = path.name if path.is_dir() else path.parent.name
+    whole = path.absolute()
+    name = whole.name if path.is_dir() else whole.parent.name
     return tuple(
         _run(parts, path, name or path.stem, hints, f"run {number}" if len(runs) > 1 else None)
         for number, parts in enumerate(runs, start=1)

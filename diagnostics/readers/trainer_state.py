@@ -37,7 +37,8 @@ def recognises(path: Path) -> bool:
     """Say whether the path is such a file, or a folder with one or with checkpoints that have."""
     if path.is_dir():
         return next(_files(path), None) is not None
-    return _HISTORY in head(path)
+    # The summary that ends a log of ms-swift has a history too.
+    return _HISTORY in head(path) and b'"global_step/max_steps"' not in head(path)
 
 
 def _files(folder: Path) -> Iterator[Path]:

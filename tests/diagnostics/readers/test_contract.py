@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from diagnostics.errors import ReadError, UnknownFormat
-from diagnostics.readers import READERS, Reader, find_runs, fingerprint, read
+from diagnostics.readers import READERS, Reader, find_runs, fingerprint, read, read_all
 from diagnostics.run import EXTRA_COLUMNS, Run
 from diagnostics.schema import METRICS
 
@@ -48,11 +48,32 @@ def copied(sample: Path, folder: Path) -> tuple[Path, list[Path]]:
     return copy, [copy]
 
 
-def read_or_refused(path: Path) -> Run | None:
-    """Return the run, or None when it was refused; any other exception fails the test."""
+def same_rows(one: Run, other: Run) -> bool:
+    return one.train.equals(other.train) and one.evals.equals(other.evals)
+
+
+def read_or_refused(path: Path) -> tuple[Run, ...]:
+    """Return the runs, none when they were refused; any other exception fails the test."""
     with contextlib.suppress(ReadError):
-        return read(path)
-    return None
+        return read_all(path)
+    return ()
+
+
+def check_schema(run: Run, reader: Reader, sample: Path) -> None:
+    """Fail unless a run has schema names, whole steps and sentences."""
+    assert run.source.reader == reader.name
+    assert run.source.path == str(sample)
+    known = {*METRICS, *EXTRA_COLUMNS}
+    for frame in (run.train, run.evals):
+        assert frame.index.name == "step"
+        assert frame.index.is_monotonic_increasing
+        assert frame.index.is_unique
+        assert set(frame.columns) - known <= set(run.unrecognised)
+        assert all(frame[name].dtype == "float64" for name in known & set(frame.columns))
+    assert set(run.unrecognised) <= {*run.train.columns, *run.evals.columns}
+    assert not known & set(run.unrecognised)
+    assert all(caveat.endswith(".") and "\n" not in caveat for caveat in run.caveats)
+    assert pickle.loads(pickle.dumps(run)) == run
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
@@ -70,20 +91,11 @@ def test_a_sample_is_recognised_by_its_own_reader_only(reader: Reader, sample: P
 
 @each_sample
 def test_a_sample_becomes_a_run_with_schema_names(reader: Reader, sample: Path) -> None:
-    run = read(sample)
-    assert run.source.reader == reader.name
-    assert run.source.path == str(sample)
-    known = {*METRICS, *EXTRA_COLUMNS}
-    for frame in (run.train, run.evals):
-        assert frame.index.name == "step"
-        assert frame.index.is_monotonic_increasing
-        assert frame.index.is_unique
-        assert set(frame.columns) - known <= set(run.unrecognised)
-        assert all(frame[name].dtype == "float64" for name in known & set(frame.columns))
-    assert set(run.unrecognised) <= {*run.train.columns, *run.evals.columns}
-    assert not known & set(run.unrecognised)
-    assert all(caveat.endswith(".") and "\n" not in caveat for caveat in run.caveats)
-    assert pickle.loads(pickle.dumps(run)) == run
+    runs = read_all(sample)
+    assert runs
+    for run in runs:
+        check_schema(run, reader, sample)
+    assert len({run.source.part for run in runs}) == len(runs)
 
 
 @each_sample
@@ -91,9 +103,9 @@ def test_a_sample_reads_the_same_through_a_relative_path_and_as_text(
     reader: Reader, sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(sample.parent)
-    run = read(sample.name)
-    assert run.name == read(str(sample)).name
-    assert run.train.equals(read(sample).train)
+    runs = read_all(sample.name)
+    assert [run.name for run in runs] == [run.name for run in read_all(str(sample))]
+    assert all(map(same_rows, runs, read_all(sample)))
 
 
 @each_sample
@@ -107,7 +119,7 @@ def test_every_file_of_a_sample_may_be_cut_short(
             file.write_bytes(whole[: len(whole) * part // 12])
             read_or_refused(copy)
         file.write_bytes(whole)
-    assert read(copy).train.equals(read(sample).train)
+    assert all(map(same_rows, read_all(copy), read_all(sample)))
 
 
 @each_sample
