@@ -15,6 +15,7 @@ from pages.components.text import literal
 OVERVIEW = "pages/overview.py"
 RUN = "pages/run.py"
 TRAIN = "pages/train.py"
+REFERENCE = "pages/reference.py"
 PLACE = "page that is open"
 
 
@@ -27,6 +28,7 @@ def navigation(here: str) -> bool:
         _link(OVERVIEW, "All runs")
         _link(RUN, "One run")
         _link(TRAIN, "Train")
+        _link(REFERENCE, "Reference")
     return arrived
 
 
