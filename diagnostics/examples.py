@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 
 from diagnostics.intervals import Floats, Ints
 from diagnostics.meaning import Base, Meaning, Scope
-from diagnostics.methods import Method, method
+from diagnostics.methods import ORPO_CEILING, Method, method
 from diagnostics.regimes import Regime
 from diagnostics.run import Run, Source
 from diagnostics.runlog import PAIR_TABLES
@@ -307,9 +307,27 @@ def _rows(pairs: pd.DataFrame, facts: Method) -> pd.DataFrame:
     margins = columns["rewards/chosen"] - columns["rewards/rejected"]
     columns["rewards/margins"] = margins
     columns["rewards/accuracies"] = (margins > 0).astype(np.float64)
-    columns["loss"] = np.logaddexp(0.0, -margins)
+    columns["loss"] = _loss(facts, columns)
     in_order = [name for name in METRICS if name in columns]
     return pd.DataFrame(columns, index=values.index).groupby(level=0).mean()[in_order]
+
+
+def _loss(facts: Method, columns: dict[str, Any]) -> Any:
+    """Return the loss of each pair at `BETA`; the logistic one for methods not spelt out here."""
+    chosen, rejected = columns["rewards/chosen"], columns["rewards/rejected"]
+    if facts.name == "ipo":
+        tokens = [columns[f"completion_tokens/{side}"] for side in ("chosen", "rejected")]
+        change = (chosen / tokens[0] - rejected / tokens[1]) / BETA
+        return (change - 1 / (2 * BETA)) ** 2
+    if facts.name == "kto":
+        return (1 / (1 + np.exp(chosen)) + 1 / (1 + np.exp(-rejected))) / 2
+    if facts.name == "simpo":
+        return np.logaddexp(0.0, facts.hyper()["gamma"] - (chosen - rejected))
+    if facts.name == "orpo":
+        logps = [columns[f"logps_per_token/{side}"] for side in ("chosen", "rejected")]
+        odds = [one - np.log1p(-np.exp(np.minimum(one, ORPO_CEILING))) for one in logps]
+        return BETA * np.logaddexp(0.0, odds[1] - odds[0]) - logps[0]
+    return np.logaddexp(0.0, rejected - chosen)
 
 
 def _train_rows(pairs: pd.DataFrame, facts: Method, rng: np.random.Generator) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from diagnostics.intervals import Floats, Interval, Ints
 from diagnostics.meaning import Base
 from diagnostics.methods import METHODS
 from diagnostics.schema import NATS, NATS_PER_TOKEN, REWARD_UNIT
-from diagnostics.share import tide
+from diagnostics.share import ABSURD_LOGP, tide
 from diagnostics.trends import PairTrends, pair_trends
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _has_both(frame: pd.DataFrame, kind: str) -> bool:
 
 def _values(frame: pd.DataFrame, column: str) -> Floats:
     values = np.asarray(pd.to_numeric(frame[column], errors="coerce"), dtype=np.float64)
-    return np.where(np.isfinite(values), values, np.nan)
+    return np.where(np.abs(values) < ABSURD_LOGP, values, np.nan)
 
 
 def _factor(meaning: Meaning) -> float | None:

@@ -69,7 +69,7 @@ def logged_run(
     chosen, rejected
         The mean change of each side since the start [nats per token].
     method_name
-        Any paired method with rewards, or "kto".
+        One whose loss `_losses` spells out, or one with DPO's.
     steps, every, batch
         Optimizer steps, steps to a record, and pairs (KTO: examples of each label) to a step.
     noise
@@ -198,6 +198,8 @@ def _losses(
         wanted = hyper["desirable_weight"] * expit(point - rewards["chosen"])
         unwanted = hyper["undesirable_weight"] * expit(rewards["rejected"] - point)
         return {"loss": (wanted + unwanted) / 2, "kl": point / hyper["beta"]}
+    if name == "ipo":
+        return {"loss": (drawn.delta_w - drawn.delta_l - 1 / (2 * hyper["beta"])) ** 2}
     return {"loss": np.logaddexp(0.0, -margins)}
 
 

@@ -44,6 +44,7 @@ References
 from __future__ import annotations
 
 from dataclasses import replace
+from math import hypot
 
 import numpy as np
 
@@ -115,7 +116,7 @@ def _from_log(reading: Reading, floors: float) -> Verdict:
 def _total(changes: list[Interval]) -> Interval:
     """Return the sum of changes, with independent errors."""
     value = sum(one.value for one in changes)
-    half = float(np.sqrt(sum(((one.high - one.low) / 2) ** 2 for one in changes)))
+    half = hypot(*((one.high - one.low) / 2 for one in changes))
     return Interval(value, value - half, value + half)
 
 
