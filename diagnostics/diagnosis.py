@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from diagnostics.causes import causes, unexplained
 from diagnostics.naming import SEVERITY_BANDS, RegimeVerdict
 from diagnostics.pathologies import PATHOLOGIES
 from diagnostics.reading import Reading
 from diagnostics.regimes import Regime
 from diagnostics.run import Run
-from diagnostics.verdicts import Status, Verdict
+from diagnostics.verdicts import Cause, Status, Verdict
 
 # What is worst stands first; checks of one rank keep the catalogue's order.
 _RANK = {
@@ -25,11 +26,16 @@ _WORDS = [word for _, word in reversed(SEVERITY_BANDS)]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The regime of a run and the verdicts of every check, worst first."""
+    """The regime of a run, the verdicts of every check, worst first, and why it moved so.
+
+    `unexplained` says, where a movement needs a cause and none was found, what is not in the log.
+    """
 
     reading: Reading
     regime: RegimeVerdict
     verdicts: tuple[Verdict, ...]
+    causes: tuple[Cause, ...] = ()
+    unexplained: str | None = None
 
     @property
     def run(self) -> Run:
@@ -61,7 +67,13 @@ def diagnose(run: Run) -> Diagnosis:
     """Return the diagnosis of a run; it never raises, whatever the run holds."""
     reading = Reading(run)
     verdicts = [one.check(reading) for one in PATHOLOGIES]
-    return Diagnosis(reading, reading.regime, tuple(sorted(verdicts, key=_rank)))
+    return Diagnosis(
+        reading=reading,
+        regime=reading.regime,
+        verdicts=tuple(sorted(verdicts, key=_rank)),
+        causes=causes(reading),
+        unexplained=unexplained(reading),
+    )
 
 
 def _rank(verdict: Verdict) -> tuple[int, int]:

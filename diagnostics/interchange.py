@@ -57,6 +57,8 @@ def record(diagnosis: Diagnosis) -> dict[str, Any]:
         ],
         "evidence": [asdict(one) for one in verdict.evidence],
         "verdicts": [asdict(one) for one in diagnosis.verdicts],
+        "causes": [asdict(one) for one in diagnosis.causes],
+        "unexplained": diagnosis.unexplained,
         "caveats": list(diagnosis.caveats),
         "run_caveats": list(run.caveats),
         "unrecognised": list(run.unrecognised),

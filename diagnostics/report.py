@@ -152,6 +152,7 @@ def _run(diagnosis: Diagnosis, index: int, *, alone: bool) -> str:
         "" if alone else heading,
         _verdict(diagnosis),
         *([f"<h3>{heard}</h3>{''.join(map(_finding, unwell))}"] if unwell else []),
+        _causes(diagnosis),
         _figures(diagnosis),
         _phases(diagnosis.regime.phases),
         _numbers("The numbers behind the regime", diagnosis.regime.evidence),
@@ -202,6 +203,19 @@ def _finding(verdict: Verdict) -> str:
         + _folded("What could not be seen", f"<ul>{unseen}</ul>" if unseen else "")
         + "</div>"
     )
+
+
+def _causes(diagnosis: Diagnosis) -> str:
+    items = "".join(
+        f"<li>{_sentence(one.sentence)} "
+        f'<span class="muted">{_sentence(f"{one.strength}; to settle it: {one.settle}")}</span>'
+        "</li>"
+        for one in diagnosis.causes
+    )
+    if items:
+        return f"<h3>Why</h3><ol>{items}</ol>"
+    missing = diagnosis.unexplained
+    return f'<h3>Why</h3><p class="muted">{_sentence(missing)}</p>' if missing else ""
 
 
 def _advice(advice: Advice) -> str:

@@ -24,10 +24,13 @@ WIDTH, WIDEST, NARROWEST = 80, 100, 60
 HEIGHT = 40  # lines of a card at most
 TABLE_WIDTH = 120
 CHART_ROWS = 7
+CHART_POINTS = 36  # of a log
 SMALLEST_ROW = 0.001  # nats per token: the height of a row at least, so that rounding stays flat
 CHOSEN, REJECTED, BOTH = "●", "○", "◉"
 NOT_KNOWN = "–"
 SHOWN_PHASES = 6
+SHOWN_CAUSES = 2
+DEFAULT_FRAMEWORK = "trl"  # whose words most others use
 FALLS = (Regime.BOTH_FALL, Regime.REVERSED)  # judged against the tide where samples were scored
 
 Points = Sequence[tuple[int, float, float]]  # step, change of chosen, change of rejected
@@ -84,7 +87,8 @@ def card(diagnosis: Diagnosis, screen: Screen = DEFAULT_SCREEN) -> str:
     ]
     last = [f"More: python -m diagnostics explain {name}" for name in _to_explain(diagnosis)[:1]]
     sections = [
-        [_finding(one, verdict.regime, width) for one in diagnosis.present],
+        [_finding(one, diagnosis, width) for one in diagnosis.present],
+        [_cause(one.sentence, width) for one in diagnosis.causes[:SHOWN_CAUSES]],
         [_hint(one, width) for one in diagnosis.suspected],
         [wrapped(f"Note: {one}", width, "  ") for one in diagnosis.caveats],
     ]
@@ -105,8 +109,8 @@ def points_of(diagnosis: Diagnosis) -> Points:
         return []
     finite = np.isfinite(logged.chosen) & np.isfinite(logged.rejected)
     kept = np.flatnonzero(finite)
-    # As many means as there are columns: a chart of single batches is a cloud.
-    blocks = [block for block in np.array_split(kept, min(len(kept), WIDTH)) if len(block)]
+    # Means over stretches of the log: a chart of single batches is a cloud.
+    blocks = [block for block in np.array_split(kept, CHART_POINTS) if len(block)]
     return [
         (
             int(logged.steps[block[-1]]),
@@ -275,25 +279,33 @@ def _phases(phases: Sequence[NamedPhase], width: int) -> list[str]:
     return wrapped(f"By step: {', '.join(shown)}", width, "  ")
 
 
-def _finding(verdict: Verdict, regime: Regime, width: int) -> list[str]:
+def _finding(verdict: Verdict, diagnosis: Diagnosis, width: int) -> list[str]:
     """Return what is wrong in a few lines: the sentence unless it leads the card, and a remedy."""
     title = capital(verdict.pathology.replace("_", " "))
     severity = f" ({verdict.severity})" if verdict.severity else ""
-    said = [] if verdict.pathology == regime.value else [f"{title}{severity}: {verdict.sentence}."]
+    leads = verdict.pathology == diagnosis.regime.regime.value
+    said = [] if leads else [f"{title}{severity}: {verdict.sentence}."]
     lines = [part for text in said for part in wrapped(text, width, "  ")]
     for one in verdict.advice[:1]:
         against = f" against {title.lower()}" if not said else ""
         lines += wrapped(
-            f"{'Try' if not said else '  Try'}{against}: {_remedy(one)}", width, "    "
+            f"{'Try' if not said else '  Try'}{against}: {_remedy(one, diagnosis.run.source.framework)}",
+            width,
+            "    ",
         )
     return lines
 
 
-def _remedy(advice: Advice) -> str:
-    flags = "; ".join(f"{name}: {flag}" for name, flag in sorted(advice.flags.items())[:1])
-    return (
-        f"{advice.action.rstrip('.')} (evidence {advice.strength}{'; ' if flags else ''}{flags})."
-    )
+def _remedy(advice: Advice, framework: str) -> str:
+    """Return the change in words, and as the run's own framework writes it."""
+    plain = framework.lower().replace("-", "")
+    name = next((name for name in advice.flags if name in plain), DEFAULT_FRAMEWORK)
+    flag = f"; {name}: {advice.flags[name]}" if name in advice.flags else ""
+    return f"{advice.action.rstrip('.')} (evidence {advice.strength}{flag})."
+
+
+def _cause(sentence: str, width: int) -> list[str]:
+    return wrapped(f"Cause: {sentence}.", width, "  ")
 
 
 def _hint(verdict: Verdict, width: int) -> list[str]:
