@@ -14,8 +14,9 @@ holds for a batch, with s_w and s_l the means of the pairs' gradients weighted b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, isfinite, log, nan
+from math import fsum, inf, isfinite, log, nan
 
 
 @dataclass(frozen=True)
@@ -167,3 +168,40 @@ def sft_window(band: Band, pull: float, coefficient: float = 0.0) -> SftWindow |
         for edge in (band.low, band.high)
     )
     return SftWindow(max(0.0, low), high) if high >= 0 else None
+
+
+def sft_pull(lengths: Sequence[float], reduction: str = "token") -> float:
+    """Return what an SFT coefficient of 1 adds to the mean d_w of a paired loss [per nat].
+
+    `lengths` are those of the chosen completions [tokens]; NaN where none is known. The mean over
+    the batch's tokens adds 1 / (mean n_w) to every pair, the mean over sequences 1 / n_w to each.
+
+    Examples
+    --------
+    >>> sft_pull([50, 150]), round(sft_pull([50, 150], "sequence"), 5)
+    (0.01, 0.01333)
+    """
+    known = [length for length in lengths if length > 0]
+    if not known:
+        return nan
+    if reduction == "sequence":
+        return fsum(1 / length for length in known) / len(known)
+    return len(known) / fsum(known)
+
+
+def batch_band(
+    weights_chosen: Sequence[float],
+    weights_rejected: Sequence[float],
+    q_star: float,
+    cosine: float,
+) -> Band:
+    """Return the band of a batch from its pairs' weights and the geometry of their weighted means.
+
+    Weights are summed over the batch and divided by its rows, NaN counting as no side. Lengths are
+    in units of the chosen one, which changes neither q nor the share.
+    """
+    chosen, rejected = (
+        fsum(value for value in weights if value == value) / max(1, len(weights))
+        for weights in (weights_chosen, weights_rejected)
+    )
+    return Band(chosen, rejected, 1.0, q_star, cosine)

@@ -99,7 +99,7 @@ class TrainConfig:
     probe_samples: int = _option(1, "Reference samples per probe prompt; 0: no drift estimate.")
     probe_sample_tokens: int = _option(64, "Longest reference sample in tokens.")
     probe_entanglement_pairs: int = _option(
-        16, "Train probe examples whose gradients are compared at each evaluation; 0: none."
+        8, "Train probe examples whose gradients are compared at each evaluation; 0: none."
     )
     probe_token_pairs: int = _option(
         16, "Train probe examples whose every token is recorded at each evaluation; 0: none."

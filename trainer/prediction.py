@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from diagnostics.band import Band, predicted_regime, sft_window
+from diagnostics.band import Band, batch_band, predicted_regime, sft_pull, sft_window
+from diagnostics.methods import METHODS
 
 _WORDS = {
     "ideal": "chosen rises and rejected falls",
@@ -19,14 +20,14 @@ _WORDS = {
 
 
 def sentences(
-    metrics: Mapping[str, float], pairs: Mapping[str, Sequence[Any]], hyper: Mapping[str, Any]
+    metrics: Mapping[str, float], pairs: Mapping[str, Sequence[Any]], method: str, hyper: Any
 ) -> list[str]:
     """Return what to expect of the first steps, and the safe window of the SFT coefficient.
 
-    `metrics` and `pairs` are those of the entanglement probe and the virtual step; either may be
-    empty, and nothing is said of what was not measured.
+    `metrics` and `pairs` are those of the entanglement probe and the virtual step, `hyper` are the
+    settings of the loss. Nothing is said of what was not measured.
     """
-    found = [_first_steps(metrics), _window(metrics, pairs, hyper)]
+    found = [_first_steps(metrics), _window(metrics, pairs, method, hyper)]
     return [sentence for sentence in found if sentence]
 
 
@@ -54,54 +55,28 @@ def _first_steps(metrics: Mapping[str, float]) -> str:
 
 
 def _window(
-    metrics: Mapping[str, float], pairs: Mapping[str, Sequence[Any]], hyper: Mapping[str, Any]
+    metrics: Mapping[str, float], pairs: Mapping[str, Sequence[Any]], method: str, hyper: Any
 ) -> str:
-    band = batch_band(metrics, pairs)
-    pull = sft_pull(pairs, str(hyper.get("sft_reduction", "token")))
-    if band is None or "sft_weight" not in hyper or not pull > 0:
+    names = ("entanglement/q_star", "entanglement/cosine")
+    if not pairs or "sft_weight" not in hyper or any(name not in metrics for name in names):
         return ""
+    weights = [pairs[f"weight/{side}"] for side in ("chosen", "rejected")]
+    band = batch_band(weights[0], weights[1], metrics[names[0]], metrics[names[1]])
+    pull = sft_pull(pairs["completion_tokens/chosen"], str(hyper.get("sft_reduction", "token")))
+    if not METHODS[method].paired:
+        # An unpaired loss is a mean over completions, its SFT term over the desirable ones.
+        completions = sum(value == value for side in weights for value in side)
+        pull *= completions / len(weights[0])
     weight = float(hyper["sft_weight"])
     window = sft_window(band, pull, weight)
     if window is None:
-        return (
-            "SFT coefficient: none keeps rejected from rising, to first order"
-            if band.weight_rejected > 0
-            else ""
-        )
-    ends = f"{_short(window.low)} to {_short(window.high)}"
+        known = band.weight_rejected > 0 and pull > 0
+        return "SFT coefficient: rejected rises with any, to first order." if known else ""
     inside = "inside" if window.low <= weight <= window.high else "outside"
     return (
-        f"SFT coefficient: chosen rises and rejected falls from {ends} to first order; "
-        f"this run's {weight:g} is {inside}."
+        f"SFT coefficient: chosen rises and rejected falls from {_short(window.low)} to "
+        f"{_short(window.high)}, to first order; this run's {weight:g} is {inside}."
     )
-
-
-def batch_band(metrics: Mapping[str, float], pairs: Mapping[str, Sequence[Any]]) -> Band | None:
-    """Return the band of the probe batch in units of its mean weights, None if not measured."""
-    names = ("cosine", "q_star")
-    if not pairs or any(f"entanglement/{name}" not in metrics for name in names):
-        return None
-    chosen, rejected = (_mean(pairs[f"weight/{side}"]) for side in ("chosen", "rejected"))
-    q_star, cosine = metrics["entanglement/q_star"], metrics["entanglement/cosine"]
-    return Band(chosen, rejected, 1.0, q_star, cosine)
-
-
-def sft_pull(pairs: Mapping[str, Sequence[Any]], reduction: str) -> float:
-    """Return what an SFT coefficient of 1 adds to the mean d_w [per nat]; NaN if not known.
-
-    The token mean adds 1 / (mean n_w) to every pair, the mean over sequences 1 / n_w to each.
-    """
-    lengths = [n for n in pairs.get("completion_tokens/chosen", ()) if n > 0]
-    if not lengths:
-        return math.nan
-    if reduction == "sequence":
-        return _mean([1 / n for n in lengths])
-    return 1 / _mean(lengths)
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return math.fsum(known) / len(known) if known else math.nan
 
 
 def _short(value: float) -> str:

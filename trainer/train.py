@@ -91,7 +91,8 @@ def evaluate(run: Training, step: int) -> None:
         run.sinks.write_probe(table, step, columns)
     if step == 0:
         pairs = tables.get("entanglement", {})
-        for sentence in prediction.sentences(metrics, pairs, run.config.hyper):
+        method, hyper = run.config.method, run.config.hyper
+        for sentence in prediction.sentences(metrics, pairs, method, hyper):
             run.sinks.remark(step, sentence)
 
 
