@@ -77,6 +77,9 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     framework = _framework(flat)
     losses, weights = _losses(flat)
     trainer = _trainer(flat, losses)
+    kind = str(flat.get("rlhf_type", flat.get("rl", ""))).lower()
+    if losses is None and kind in ("simpo", "ipo"):
+        losses, weights = (kind,), (1.0,)  # ms-swift and Axolotl name these losses as trainers
     world, batches = _batches(flat)
     return Settings(
         framework=framework,
