@@ -34,7 +34,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Nuisance:
-    """What a log does beside the path; `noise` is the sd of a logged point of either side.
+    """What a log does beside the path; `noise` is the sd (rms over the run) of a logged point.
 
     `grows` is the share of the noise that grows with the movement so far, `correlation` that of
     both sides' noise, `phi` its autocorrelation between logged points, `tails` the degrees of
@@ -197,6 +197,7 @@ def _noise(rng: Generator, path: Floats, windows: Floats, how: Nuisance) -> Floa
     if how.burst != 1:
         first = rng.integers(points // 10, 9 * points // 10)
         scale[first : first + max(2, points // 12)] *= how.burst
+    scale /= np.sqrt(float(np.mean(scale * scale)) if how.burst == how.louder == 1 else 1.0)
     time = np.linspace(0, 1, points, endpoint=False)
     swing = np.zeros(points)
     if how.oscillation:

@@ -14,12 +14,12 @@ from diagnostics.intervals import Flags, Floats, Ints
 
 # Proposals of this project, measured in benchmarks/results/trends.md.
 MAX_BLOCKS = 200
-SPIKE = 7.0  # robust sd from the median of five neighbours
+SPIKE = 7.0  # robust sd from what the neighbours suggest
 MIN_FOR_SPIKES = 20  # points; with fewer a bend cannot be told from a spike
 MIN_FOR_ENDS = 40  # points; in a shorter log the first and last two are where it began and ended
 LOCAL = 15  # points from which a local spread is taken
-# The median of |x - median of five| is this part of the sd of independent Gaussian noise.
-MEDIAN_OF_FIVE = 0.492
+# The median distance from the guess is this part of the sd of independent Gaussian noise.
+MEDIAN_DISTANCE = 0.92
 
 
 @dataclass(frozen=True)
@@ -88,16 +88,14 @@ def _last_written(steps: Ints) -> Ints:
 def _without_spikes(values: Floats) -> tuple[Floats, Flags]:
     """Return the values with isolated spikes set to their local median, and which they were."""
     count = len(values)
-    hit = np.zeros(count, dtype=bool)
     if count < MIN_FOR_SPIKES:
-        return values, hit
-    inner = _median_of_five(*(values[i : count - 4 + i] for i in range(5)))
-    middle = np.concatenate([inner[[0, 0]], inner, inner[[-1, -1]]])
+        return values, np.zeros(count, dtype=bool)
+    middle = _from_neighbours(values)
     distance = np.abs(values - middle)
-    limit = SPIKE * _local_spread(distance[2:-2]) / MEDIAN_OF_FIVE
-    hit[2:-2] = distance[2:-2] > limit
-    if count >= MIN_FOR_ENDS:
-        hit[[0, 1]], hit[[-2, -1]] = distance[[0, 1]] > limit[0], distance[[-2, -1]] > limit[-1]
+    limit = SPIKE * _local_spread(distance) / MEDIAN_DISTANCE
+    hit = distance > limit
+    if count < MIN_FOR_ENDS:
+        hit[[0, 1, -2, -1]] = False
     # Two in a row are a burst or a step: no accident of one record.
     alone = ~(np.append(hit[1:], False) & hit) & ~(np.append(False, hit[:-1]) & hit)
     hit &= alone
@@ -106,10 +104,22 @@ def _without_spikes(values: Floats) -> tuple[Floats, Flags]:
     return clipped, hit
 
 
-def _median_of_five(a: Floats, b: Floats, c: Floats, d: Floats, e: Floats) -> Floats:
-    low = np.maximum(np.minimum(a, b), np.minimum(c, d))
-    high = np.minimum(np.maximum(a, b), np.maximum(c, d))
-    return np.maximum(np.minimum(low, high), np.minimum(np.maximum(low, high), e))
+def _from_neighbours(x: Floats) -> Floats:
+    """Return for each point a guess from its neighbours that one wild neighbour cannot spoil.
+
+    The median of the mean of both second neighbours and of the straight lines from either side;
+    a slope alone moves it by nothing.
+    """
+    guess = np.empty_like(x)
+    guess[2:-2] = _median_of_three((x[:-4] + x[4:]) / 2, 2 * x[1:-3] - x[:-4], 2 * x[3:-1] - x[4:])
+    for ends, y in ((guess, x), (guess[::-1], x[::-1])):
+        ends[0] = np.median([2 * y[1] - y[2], (3 * y[1] - y[3]) / 2, 2 * y[2] - y[4]])
+        ends[1] = np.median([(y[0] + y[2]) / 2, 2 * y[2] - y[3], (3 * y[2] - y[4]) / 2])
+    return guess
+
+
+def _median_of_three(a: Floats, b: Floats, c: Floats) -> Floats:
+    return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
 
 
 def _local_spread(distance: Floats) -> Floats:

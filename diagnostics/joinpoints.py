@@ -14,7 +14,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -43,7 +43,9 @@ class Fit:
 
     `knots` (k,) and `place` (K,) are on the same axis; `design` (K, p), `coefficients` (p, S),
     `residuals` (K, S) unweighted, `weights` (K,) inverse variances with mean 1. `phi` is the
-    profiled autocorrelation; `criterion` twice the negative log-likelihood, penalty included.
+    profiled autocorrelation; `loose_phi` the unbiased one with one knot more, where a bend too
+    faint for a knot does not count as autocorrelation. `criterion` is twice the negative
+    log-likelihood, penalty included.
     """
 
     knots: Floats
@@ -54,6 +56,7 @@ class Fit:
     weights: Floats
     phi: float
     criterion: float
+    loose_phi: float = 0.0
 
     @property
     def fitted(self) -> Floats:
@@ -88,17 +91,20 @@ def fit(
     phi, lowest = search.profile([])
     best: list[int] = []
     best_phi, chosen = phi, best
+    loose = [search.unbiased_phi(best)]
     for _ in range(0 if search.straight else min(max_knots, len(place) // MIN_BLOCKS - 1)):
         more = search.grown(chosen, phi)
         if more is None:
             break
         chosen = more
         phi, criterion = search.profile(chosen)
+        loose.append(search.unbiased_phi(chosen))
         if criterion < lowest:
             best, best_phi, lowest = chosen, phi, criterion
         elif len(chosen) >= len(best) + PATIENCE:
             break
-    return search.fit(best, lowest, best_phi)
+    found = search.fit(best, lowest, best_phi)
+    return replace(found, loose_phi=min(loose[len(best) : len(best) + 2]))
 
 
 def waves(place: Floats, cycles: float) -> Floats:
@@ -243,6 +249,20 @@ class _Search:
                 break
             phi = update
         return phi, deviance + self._price(len(chosen))
+
+    def unbiased_phi(self, chosen: list[int]) -> float:
+        """Return the residual autocorrelation beside the chosen candidates, without its bias.
+
+        A knot whose place was sought takes two parameters.
+        """
+        own = np.array([*range(self.fixed), *(self.fixed + one for one in sorted(chosen))])
+        part = np.ix_(np.append(own, self.series), np.append(own, self.series))
+        squares, lagged, size = self.squares[part], self.lagged[part], len(own)
+        solved = np.linalg.lstsq(squares[:size, :size], squares[:size, size:], rcond=None)[0]
+        error = np.concatenate([-solved, np.eye(len(self.series))])
+        power = np.maximum(np.einsum("is,ij,js->s", error, squares, error), 1e-9)
+        phi = float(np.mean(np.einsum("is,ij,js->s", error, lagged, error) / power)) / 2
+        return unbiased(phi, len(self.place), self.fixed + 2 * len(chosen))
 
     def fit(self, chosen: list[int], criterion: float, phi: float) -> Fit:
         """Return the fit with the chosen candidates."""

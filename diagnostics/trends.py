@@ -33,8 +33,9 @@ from diagnostics.stability import unstable
 MIN_POINTS = 6  # with fewer, no direction is named
 LEVEL = 5e-4  # one-sided, that a change is beyond half the floor: every run makes many looks
 MIN_FREEDOM = 2.0  # effective degrees of freedom below which nothing is named
-FEW_FREEDOM = 8.0  # below which a change must also exceed FEW_CLEAR residual sd
-FEW_CLEAR = 8.0
+FEW_FREEDOM = 8.0  # below which a change must also exceed some residual sd,
+FEW_CLEAR = 8.0  # as many as this at MIN_FREEDOM
+NOTHING_SEEN = 0.99  # two-sided; a change inside this interval may be none
 DETECTABLE = 10.0  # floors; an unseen change this small would have been seen, so the side is flat
 MAX_PHI = 0.98
 CORNER = 0.12  # of the run: a shorter piece may only round a corner
@@ -193,7 +194,7 @@ class _Judge:
         plain = np.linalg.lstsq(root * found.design, root * values, rcond=None)[0]
         rest = values - found.design @ plain
         phi = unbiased(autocorrelation(rest, found.weights), count, parameters)
-        phi = min(MAX_PHI, max(0.0, phi))
+        phi = min(MAX_PHI, max(0.0, min(phi, found.loose_phi)))
         phi = min(
             MAX_PHI, phi + sqrt((1 - phi * phi) / (count * (1.5 if rest.shape[1] > 1 else 1)))
         )
@@ -235,13 +236,15 @@ class _Judge:
             reason = f"the points are worth {self.effective:.1f} independent ones, too few"
             return Direction.INCONCLUSIVE, nan, reason
         beyond = _tail(abs(change) - self.floor / 2, error, freedom)
-        few = freedom < FEW_FREEDOM and abs(change) < FEW_CLEAR * float(self.spread[series])
+        clear = FEW_CLEAR * (FEW_FREEDOM - freedom) / (FEW_FREEDOM - MIN_FREEDOM)
+        few = abs(change) < clear * float(self.spread[series])
         if abs(change) >= self.floor and beyond < level and not few:
             return (Direction.UP if change > 0 else Direction.DOWN), 1 - beyond, None
         half = float(stdtrit(freedom, 0.975)) * error
         detectable = half + float(stdtrit(freedom, 0.8)) * error
         inside = abs(change) + half <= self.floor
-        if inside or (abs(change) <= half and detectable < DETECTABLE * self.floor):
+        unseen = float(stdtrit(freedom, 0.5 + NOTHING_SEEN / 2)) * error
+        if inside or (abs(change) <= unseen and detectable < DETECTABLE * self.floor):
             low = _tail(self.floor - change, error, freedom)
             high = _tail(self.floor + change, error, freedom)
             return Direction.FLAT, max(0.0, 1 - low - high), None
