@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from trainer.casebook.contract import Arm, Expectation, Experiment, Remedy
-from trainer.casebook.settings import EDITED, FROM_PLAIN, PLAIN, after_sft
+from trainer.casebook.settings import FROM_PLAIN, LONG_REJECTED, PLAIN, PROBED, after_sft
 
-_SICK = "3 epochs"
+_SICK = "1 epoch"
 
 
-def _remedy(action: str, strength: str, source: str) -> Remedy:
-    return Remedy(_SICK, "both_fall", action, strength, source)
+def _remedy(name: str, change: str, given: dict[str, object], strength: str, source: str) -> Arm:
+    return Arm(
+        name,
+        f"one epoch, and {change}",
+        LONG_REJECTED,
+        after_sft(PLAIN, 1),
+        {**PROBED, **given},
+        remedy=Remedy(_SICK, "both_fall", change, strength, source),
+    )
 
 
 EXPERIMENT = Experiment(
@@ -19,70 +26,62 @@ EXPERIMENT = Experiment(
     "texts; without that SFT the same pairs raise chosen (Rafailov et al., arXiv 2404.12358, "
     "section 5.4).",
     arms=(
-        Arm("0 epochs", "no SFT before DPO", EDITED, FROM_PLAIN, regime="ideal"),
-        Arm("1 epoch", "one epoch of SFT on chosen", EDITED, after_sft(PLAIN, 1)),
+        Arm("0 epochs", "no SFT before DPO", LONG_REJECTED, FROM_PLAIN, PROBED, regime="ideal"),
         Arm(
             _SICK,
-            "three epochs of SFT on chosen",
-            EDITED,
-            after_sft(PLAIN, 3),
+            "one epoch of SFT on chosen",
+            LONG_REJECTED,
+            after_sft(PLAIN, 1),
+            PROBED,
             regime="both_fall",
+            follow=True,
         ),
         Arm(
+            "3 epochs", "three epochs of SFT on chosen", LONG_REJECTED, after_sft(PLAIN, 3), PROBED
+        ),
+        _remedy(
             "sft term",
-            "three epochs, and an SFT term in the loss",
-            EDITED,
-            after_sft(PLAIN, 3),
+            "an SFT term of 1 in the loss",
             {"sft_weight": 1.0},
-            remedy=_remedy(
-                "add an SFT term of 1 to the loss",
-                "A",
-                "Pang et al., arXiv 2404.19733; Razin et al., arXiv 2410.08847, appendix E",
-            ),
+            "A",
+            "Pang et al., arXiv 2404.19733; Razin et al., arXiv 2410.08847, appendix E",
         ),
-        Arm(
+        _remedy(
             "lower rate",
-            "three epochs, and a quarter of the learning rate",
-            EDITED,
-            after_sft(PLAIN, 3),
-            {"learning_rate": 5e-5},
-            remedy=_remedy(
-                "quarter the learning rate", "B", "Ethayarajh et al., arXiv 2402.01306, section 4.2"
-            ),
+            "a quarter of the learning rate",
+            {"learning_rate": 2.5e-5},
+            "A",
+            "Rafailov et al., arXiv 2404.12358; Ethayarajh et al., arXiv 2402.01306, section 4.2",
         ),
-        Arm(
+        _remedy(
             "length-normalised",
-            "three epochs, and DPO normalised by length",
-            EDITED,
-            after_sft(PLAIN, 3),
+            "DPO normalised by length, as the rejected side is longer",
             {"method": "sigmoid_norm", "beta": 2.0},
-            remedy=_remedy(
-                "normalise by length, as the rejected side is longer",
-                "B",
-                "Lambert et al., arXiv 2411.15124, table 18",
-            ),
+            "B",
+            "Lambert et al., arXiv 2411.15124, table 18",
         ),
     ),
     expectations=(
         Expectation("chosen rises without SFT", ("0 epochs", "chosen"), ">", 0.0),
-        Expectation("chosen falls after three epochs", (_SICK, "chosen"), "<", 0.0),
+        Expectation("chosen falls after one epoch", (_SICK, "chosen"), "<", 0.0),
+        Expectation("chosen falls after three epochs", ("3 epochs", "chosen"), "<", 0.0),
         Expectation(
-            "more SFT on chosen, more fall of chosen",
-            (_SICK, "chosen"),
-            "<",
-            ("0 epochs", "chosen"),
+            "three epochs lower it further than one", ("3 epochs", "chosen"), "<", (_SICK, "chosen")
         ),
         Expectation(
-            "the chosen share is smaller after SFT",
-            (_SICK, "share"),
+            "even early, chosen's share of the margin is smaller after SFT",
+            (_SICK, "early/share"),
             "<",
-            ("0 epochs", "share"),
+            ("0 epochs", "early/share"),
         ),
         Expectation(
-            "the SFT term keeps chosen higher",
-            ("sft term", "chosen"),
-            ">",
-            (_SICK, "chosen"),
+            "the first-order share before any step is smaller after SFT",
+            (_SICK, "start/entanglement/share"),
+            "<",
+            ("0 epochs", "start/entanglement/share"),
+        ),
+        Expectation(
+            "the SFT term keeps chosen higher", ("sft term", "chosen"), ">", (_SICK, "chosen")
         ),
     ),
 )

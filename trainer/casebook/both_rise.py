@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from trainer.casebook.contract import Arm, Expectation, Experiment
+from trainer.casebook.contract import Arm, Expectation, Experiment, Policy
 from trainer.casebook.settings import (
     ALIKE,
+    APART,
     FORMATTED,
     FROM_ALIKE,
     FROM_HABITS,
-    APART,
     NOVEL_FORMAT,
+    PROBED,
     after_sft,
 )
-from trainer.casebook.contract import Policy
 
 EXPERIMENT = Experiment(
     name="E2",
@@ -25,25 +25,30 @@ EXPERIMENT = Experiment(
             "both sides use a novel format, the rejected side half as often",
             NOVEL_FORMAT,
             FROM_ALIKE,
+            PROBED,
             regime="both_rise",
+            follow=True,
         ),
         Arm(
             "known format",
             "the same pairs, from a policy that has the format as a habit",
             NOVEL_FORMAT,
             Policy(FORMATTED),
+            PROBED,
         ),
         Arm(
             "sft on rejected",
             "the same pairs, from a policy fine-tuned on the rejected side for three epochs",
             NOVEL_FORMAT,
             after_sft(ALIKE, 3, "rejected"),
+            PROBED,
         ),
         Arm(
             "own samples",
             "the rejected side is sampled from the policy, the chosen style is new to it",
             APART,
             FROM_HABITS,
+            PROBED,
             rejected="policy",
         ),
     ),
@@ -69,7 +74,7 @@ EXPERIMENT = Experiment(
             1.0,
         ),
         Expectation(
-            "after SFT on the rejected side, S is above 1 early",
+            "after SFT on the rejected side, both rise early",
             ("sft on rejected", "early/share"),
             ">",
             1.0,

@@ -22,10 +22,10 @@ ACROSS = "across arms"
 # Shared by all arms. Constant settings make the arms of an experiment differ in one thing only.
 TRAINING: dict[str, Any] = {
     "method": "dpo",
-    "learning_rate": 2e-4,
+    "learning_rate": 1e-4,
     "per_device_train_batch_size": 8,
     "max_steps": 48,
-    "eval_steps": 4,
+    "eval_steps": 6,
     "save_steps": 0,
     "save_model": False,
     "log_pairs": False,
@@ -33,6 +33,11 @@ TRAINING: dict[str, Any] = {
     "probe_pairs": 48,
     "probe_samples": 1,
     "probe_sample_tokens": 48,
+    # Looking into a policy costs as much as training it: only where an experiment asks for it.
+    "probe_entanglement_pairs": 0,
+    "probe_token_pairs": 0,
+    "probe_family_prompts": 0,
+    "probe_virtual_steps": 0,
 }
 
 
@@ -93,6 +98,9 @@ class Arm:
         None trains on pairs; (n, m) on single completions, n chosen for every m rejected.
     remedy
         What this arm is to cure, where it is a remedy.
+    follow
+        Whether the advice of A or B strength that the diagnosis of its runs gives is followed:
+        each is trained as a run of its own.
     """
 
     name: str
@@ -104,6 +112,7 @@ class Arm:
     rejected: str = "setting"
     labels: tuple[int, int] | None = None
     remedy: Remedy | None = None
+    follow: bool = False
 
 
 @dataclass(frozen=True)

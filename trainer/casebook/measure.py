@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnostics.runlog import read_log, read_pairs
+from diagnostics.runlog import PAIR_TABLES, read_log, read_pairs
 from trainer import language
+from trainer.casebook.contract import Numbers
 
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
@@ -24,6 +25,8 @@ NORMAL = 1.96  # two-sided 95 %
 # Columns of the path, in order; the second half of each couple is the half-width of its interval.
 PATH = ("step", "chosen", "± chosen", "rejected", "± rejected", "margin", "± margin", "drift")
 DIGITS = 4
+SIDES = ("chosen", "rejected")
+MIN_RANKED = 24  # pairs below which a rank correlation says nothing
 
 
 def numbers(folder: Path) -> tuple[dict[str, float | None], list[list[float | None]]]:
@@ -42,7 +45,9 @@ def numbers(folder: Path) -> tuple[dict[str, float | None], list[list[float | No
     _ends(found, path)
     _accuracies(found, scores)
     _logged(found, folder)
-    _tables(found, folder)
+    _probed(found, scores[0], scores[-1])
+    _families(found, folder)
+    _scores(found, folder, scores[0], scores[-1])
     return {name: _round(value) for name, value in found.items()}, path
 
 
@@ -52,6 +57,16 @@ def written(texts: list[str]) -> dict[str, float | None]:
         "true_reward": _round(float(np.mean([language.true_reward(text) for text in texts]))),
         "words": _round(float(np.mean([len(text.split()) for text in texts]))),
     }
+
+
+def gains(after: Numbers, before: Numbers) -> dict[str, float | None]:
+    """Return how far what the policy writes has changed, also a nat of margin."""
+    found = {f"start/{name}": value for name, value in before.items()}
+    for name, value in before.items():
+        now = after[name]
+        found[f"gain/{name}"] = None if now is None or value is None else _round(now - value)
+    found["gain_per_margin"] = _round(_over(found["gain/true_reward"], after["margin"]))
+    return found
 
 
 def spearman(one: Floats, other: Floats) -> float:
@@ -78,7 +93,7 @@ def _change(score: Columns, start: Columns) -> list[float]:
     """Return mean and half-width of the change of chosen, rejected and margin [nats/token]."""
     chosen, rejected = (
         (score[f"logps/{side}"] - start[f"logps/{side}"]) / score[f"completion_tokens/{side}"]
-        for side in ("chosen", "rejected")
+        for side in SIDES
     )
     # The sides of unpaired data are other examples each: their spreads add up.
     paired = np.isfinite(chosen - rejected).any()
@@ -114,6 +129,9 @@ def _ends(found: dict[str, float | None], path: list[list[float | None]]) -> Non
     for name in ("chosen", "rejected", "margin", "drift"):
         found[name] = float(column[name][-1])
         found[f"early/{name}"] = float(column[name][1]) if len(table) > 1 else None
+        found[f"size/{name}"] = abs(float(column[name][-1]))
+    for name in SIDES:
+        found[f"early/± {name}"] = float(column[f"± {name}"][1]) if len(table) > 1 else None
     found["share"] = _over(found["chosen"], found["margin"])
     found["early/share"] = _over(found["early/chosen"], found["early/margin"])
     found["above_tide"] = found["chosen"] + found["drift"]  # type: ignore[operator]
@@ -124,9 +142,8 @@ def _ends(found: dict[str, float | None], path: list[list[float | None]]) -> Non
 
 def _accuracies(found: dict[str, float | None], scores: list[Columns]) -> None:
     last, start = scores[-1], scores[0]
-    sides = ("chosen", "rejected")
     now, before, tokens = (
-        [one[f"{name}/{side}"] for side in sides]
+        [one[f"{name}/{side}"] for side in SIDES]
         for one, name in ((last, "logps"), (start, "logps"), (last, "completion_tokens"))
     )
     if not np.isfinite(now[0] - now[1]).any():
@@ -135,7 +152,7 @@ def _accuracies(found: dict[str, float | None], scores: list[Columns]) -> None:
     found["ranking_accuracy"] = float(np.mean(now[0] > now[1]))
     found["ranking_accuracy_per_token"] = float(np.mean(now[0] / tokens[0] > now[1] / tokens[1]))
     found["distance_to_flip"] = float(np.mean(np.maximum(0.0, before[1] - before[0])))
-    for side in sides:
+    for side in SIDES:
         for name in ("entropy", "top1_rate"):
             change = last[f"{name}/{side}"] - start[f"{name}/{side}"]
             found[f"{name}/{side}"] = float(np.mean(change))
@@ -150,12 +167,73 @@ def _logged(found: dict[str, float | None], folder: Path) -> None:
         found["grad_norm/first"] = float(norms[0])
     for row in log.evals[:1]:
         for name, value in row.items():
-            if name.startswith(("entanglement/", "curvature")):
+            if name.startswith(("entanglement/", "curvature", "first_order/", "virtual_step/")):
                 found[f"start/{name}"] = float(value)
+    share, q = (found.get(f"start/entanglement/{name}") for name in ("cosine", "q"))
+    q_star = found.get("start/entanglement/q_star")
+    if share is not None and q is not None and q_star is not None:
+        # arXiv 2410.13828: chosen rises where q > rho q*, rejected where rho q > q*.
+        found["start/sign/chosen"] = float(np.sign(q - share * q_star))
+        found["start/sign/rejected"] = float(np.sign(share * q - q_star))
 
 
-def _tables(found: dict[str, float | None], folder: Path) -> None:
-    """Add what only some probes see; nothing where they are not there."""
+def _probed(found: dict[str, float | None], first: Columns, last: Columns) -> None:
+    """Add how on-policy each side was at the start, and how far the likeliest tokens moved."""
+    for side in SIDES:
+        found[f"tokens/{side}"] = float(np.nanmean(first[f"completion_tokens/{side}"]))
+        for name in ("surprise", "surprise_z", "valley"):
+            column = first.get(f"{name}/{side}")
+            if column is not None:
+                found[f"start/{name}/{side}"] = float(np.nanmean(column))
+        name = f"argmax_logps/{side}"
+        if name in first:
+            found[name] = float(np.nanmean(last[name] - first[name]))
+
+
+def _families(found: dict[str, float | None], folder: Path) -> None:
+    """Add how far each family of other texts has moved [nats per token]."""
+    if "families" not in PAIR_TABLES:
+        return
+    rows = _columns(folder, "families")
+    if not len(rows["step"]):
+        return
+    first, last = _at(rows, rows["step"].min()), _at(rows, rows["step"].max())
+    change = (last["logps"] - first["logps"]) / last["completion_tokens"]
+    for family in np.unique(last["family"]):
+        found[f"family/{family}"] = float(np.nanmean(change[last["family"] == family]))
+
+
+def _scores(found: dict[str, float | None], folder: Path, first: Columns, last: Columns) -> None:
+    """Add the weight of the loss, and how each score orders the pairs by their displacement.
+
+    A rank correlation above 0 says that pairs with a higher score lose more chosen
+    log-probability a token. `head_exact` is minus the first-order rate of chosen in the output
+    matrix alone, of which CHES is the approximation with all coefficients 1.
+    """
+    if "entanglement" not in PAIR_TABLES:
+        return
+    rows = _columns(folder, "entanglement")
+    if not len(rows["step"]):
+        return
+    start = _at(rows, rows["step"].min())
+    found["start/weight/rejected"] = float(np.nanmean(start["weight/rejected"]))
+    if len(start["pair"]) < MIN_RANKED:
+        return
+    where = {pair: row for row, pair in enumerate(first["pair"])}
+    index = np.array([where[pair] for pair in start["pair"]])
+    tokens = first["completion_tokens/chosen"]
+    fallen = ((first["logps/chosen"] - last["logps/chosen"]) / tokens)[index]
+    chosen, rejected = start["head_norm/chosen"], start["head_norm/rejected"]
+    scores = {
+        "ches": start["ches"],
+        "ches_per_token": start["ches_per_token"],
+        "head_exact": start["head_cosine"] * chosen * rejected - chosen**2,
+        "exact": start["cosine"] * start["norm/chosen"] * start["norm/rejected"]
+        - start["norm/chosen"] ** 2,
+        "length_ratio": start["completion_tokens/rejected"] / start["completion_tokens/chosen"],
+    }
+    for name, score in scores.items():
+        found[f"rank/{name}"] = spearman(score, fallen)
 
 
 def _over(numerator: float | None, denominator: float | None) -> float | None:

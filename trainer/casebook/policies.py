@@ -36,7 +36,9 @@ def digest(*parts: Any) -> str:
 def fingerprint(arm: Arm, size: str) -> str:
     """Return a short name for everything that a run of the arm depends on, but the seed."""
     own = (arm.setting, arm.policy, dict(arm.training), arm.rejected, arm.labels)
-    return digest(own, TRAINING, SFT, WARM_UP, SIZES[size])
+    # What a run is looked at with does not change it.
+    shared = {name: value for name, value in TRAINING.items() if not name.startswith("probe_")}
+    return digest(own, shared, SFT, WARM_UP, SIZES[size])
 
 
 def warmed_up(arm: Arm, seed: int, size: str, root: Path) -> Path:

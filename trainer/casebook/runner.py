@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,28 +31,86 @@ def run(
     experiment: Experiment, seeds: Sequence[int], size: str, output: Path, results: Path
 ) -> Path:
     """Train what is missing, have every run diagnosed, and write the experiment's record."""
-    folders = {
-        (arm.name, seed): run_arm(experiment, arm, seed, size, output)
-        for seed in seeds
-        for arm in experiment.arms
-    }
-    diagnoses = diagnose(list(folders.values()))
+    planned = [(arm, seed) for seed in seeds for arm in experiment.arms]
+    runs = _trained(experiment, planned, size, output)
+    followed = advised(experiment, runs)
+    after = _trained(experiment, [(arm, seed) for arm, seed, _ in followed], size, output)
+    cures = []
+    for (arm, seed, advice), one in zip(followed, after, strict=True):
+        cured = not _shows(one, advice["pathology"])
+        cures.append({"arm": arm.name, "seed": seed, **advice, "cured": cured})
+    path = results / f"{experiment.name}.json"
+    results.mkdir(parents=True, exist_ok=True)
+    value = record(experiment, size, runs) | {"advised": cures, "runs": [*runs, *after]}
+    path.write_text(as_text(value), encoding="utf-8")
+    return path
+
+
+def advised(
+    experiment: Experiment, runs: Sequence[dict[str, Any]]
+) -> list[tuple[Arm, int, dict[str, Any]]]:
+    """Return the arms that follow the diagnosis' own advice: (arm, seed, advice)."""
+    found = []
+    for one in runs:
+        arm = experiment.arm(one["arm"])
+        for advice in one["advice"] if arm.follow else []:
+            given = settings_of(advice["flags"])
+            name = f"{arm.name}, advised {advice['flags'].replace('--', '')}"
+            own = replace(
+                arm,
+                name=name,
+                training={**arm.training, **given},
+                regime=None,
+                remedy=None,
+                follow=False,
+            )
+            found.append((own, one["seed"], advice))
+    return found
+
+
+def settings_of(flags: str) -> dict[str, Any]:
+    """Return the settings that a line of command-line options names.
+
+    Examples
+    --------
+    >>> settings_of("--sft_weight 0.5 --method kto --no_shuffle")
+    {'sft_weight': 0.5, 'method': 'kto', 'shuffle': False}
+    """
+    found: dict[str, Any] = {}
+    for option in flags.split("--")[1:]:
+        name, _, text = option.strip().partition(" ")
+        if not text:
+            found[name.removeprefix("no_")] = not name.startswith("no_")
+            continue
+        kind: Any = type(TrainConfig.__dataclass_fields__[name].default)
+        found[name] = kind(text)
+    return found
+
+
+def _trained(
+    experiment: Experiment, planned: Sequence[tuple[Arm, int]], size: str, output: Path
+) -> list[dict[str, Any]]:
+    """Return what each planned run measured and how it is diagnosed."""
+    folders = [run_arm(experiment, arm, seed, size, output) for arm, seed in planned]
+    diagnoses = diagnose(folders) if folders else {}
     runs = []
-    for (arm, seed), folder in folders.items():
+    for (arm, seed), folder in zip(planned, folders, strict=True):
         measured = json.loads((folder / MEASURED).read_text(encoding="utf-8"))
         runs.append(
             {
-                "arm": arm,
+                "arm": arm.name,
                 "seed": seed,
-                **diagnoses.get(run_name(experiment, arm, seed), {}),
+                **diagnoses[run_name(experiment, arm.name, seed)],
                 "numbers": measured["numbers"],
                 "path": measured["path"],
             }
         )
-    path = results / f"{experiment.name}.json"
-    results.mkdir(parents=True, exist_ok=True)
-    path.write_text(as_text(record(experiment, size, runs)), encoding="utf-8")
-    return path
+    return runs
+
+
+def _shows(run: dict[str, Any], symptom: str) -> bool:
+    """Say whether a run is diagnosed with a regime or a pathology."""
+    return bool(run["regime"] == symptom or symptom in run["alarms"])
 
 
 def run_arm(experiment: Experiment, arm: Arm, seed: int, size: str, output: Path) -> Path:
@@ -78,7 +137,7 @@ def run_arm(experiment: Experiment, arm: Arm, seed: int, size: str, output: Path
         model = folder / "model"
         numbers |= measure.written(policies.sample(model, pairs, seed, SAMPLED_PROMPTS))
         before = measure.written(policies.sample(policy, pairs, seed, SAMPLED_PROMPTS))
-        numbers |= {f"start/{name}": value for name, value in before.items()}
+        numbers |= measure.gains(numbers, before)
         shutil.rmtree(model)
     measured = {
         "fingerprint": fingerprint,
@@ -114,13 +173,25 @@ def diagnose(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
 
 
 def _summary(diagnosis: dict[str, Any]) -> dict[str, Any]:
-    verdicts = diagnosis.get("verdicts", [])
-    alarms = {
-        one["pathology"]: one["status"]
-        for one in verdicts
-        if one["status"] in ("present", "suspected")
+    """Return regime, alarms by pathology, and advice of A or B strength that names settings."""
+    alarms = [
+        one for one in diagnosis.get("verdicts", []) if one["status"] in ("present", "suspected")
+    ]
+    advice = {
+        remedy["flags"]["seesaw"]: {
+            "pathology": one["pathology"],
+            "strength": remedy["strength"],
+            "flags": remedy["flags"]["seesaw"],
+        }
+        for one in alarms
+        for remedy in one["advice"]
+        if remedy["strength"] in ("A", "B") and "seesaw" in remedy.get("flags", {})
     }
-    return {"regime": diagnosis["regime"], "alarms": alarms}
+    return {
+        "regime": diagnosis["regime"],
+        "alarms": {one["pathology"]: one["status"] for one in alarms},
+        "advice": list(advice.values()),
+    }
 
 
 def record(experiment: Experiment, size: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,27 +1,29 @@
-"""The corpora and the pairs that several experiments share.
+"""The corpora, the pairs and the policies that several experiments share.
 
 Sentences are short and few, so that a training takes seconds.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from trainer.casebook.contract import Policy
 from trainer.language import Setting
 
 
-def corpus(name: str, description: str, **given: object) -> Setting:
+def corpus(name: str, description: str, **given: Any) -> Setting:
     """Return a setting of which only the warm-up corpus is used: texts of one to three sentences.
 
     It is drawn apart from every preference set, so several sets can start from one policy.
     """
     lengths = {"chosen_sentences": 1, "rejected_sentences": 3, "pairs": 0}
-    return Setting(name, description, None, warm_up_documents=1000, **{**lengths, **given})  # type: ignore[arg-type]
+    return Setting(name, description, None, warm_up_documents=1000, **{**lengths, **given})
 
 
-def pairs(name: str, description: str, **given: object) -> Setting:
+def pairs(name: str, description: str, **given: Any) -> Setting:
     """Return a setting of which only the pairs are used: two sentences a side unless given."""
     lengths = {"chosen_sentences": 2, "rejected_sentences": 2, "pairs": 320}
-    return Setting(name, description, None, **{**lengths, **given})  # type: ignore[arg-type]
+    return Setting(name, description, None, **{**lengths, **given})
 
 
 PLAIN = corpus("casebook-plain", "All three styles alike, no format.")
@@ -36,11 +38,15 @@ FORMATTED = corpus(
 )
 
 APART = pairs("casebook-apart", "Good against bad style, drawn on their own.")
+LONG_REJECTED = pairs(
+    "casebook-long-rejected",
+    "Good against bad style; the rejected side is a sentence longer.",
+    rejected_sentences=3,
+)
 EDITED = pairs(
     "casebook-edited",
-    "The rejected side is the chosen one with four style words replaced, and a sentence longer.",
+    "The rejected side is the chosen one with four style words replaced.",
     edits=4,
-    rejected_sentences=3,
 )
 NOVEL_FORMAT = pairs(
     "casebook-novel-format",
@@ -58,3 +64,12 @@ FROM_ALIKE = Policy(ALIKE)
 def after_sft(base: Setting, epochs: int, side: str = "chosen") -> Policy:
     """Return the policy of a corpus after epochs of fine-tuning on one side of the pairs."""
     return Policy(base, side, epochs)
+
+
+# Evaluations at which a policy is looked into, not only scored: dear, so few.
+PROBED = {
+    "probe_entanglement_pairs": 12,
+    "probe_token_pairs": 12,
+    "probe_family_prompts": 12,
+    "probe_virtual_steps": 4,
+}
