@@ -16,9 +16,11 @@ from diagnostics.diagnosis import Diagnosis, diagnose
 from diagnostics.errors import DiagnosticsError
 from diagnostics.pathologies import EXPLAINED, PATHOLOGIES, explanation
 from diagnostics.readers import READERS, Hints, find_runs, read_all
+from diagnostics.readers.aliases import mapping_of
+from diagnostics.readers.formats import formats_text
+from diagnostics.readers.importing import import_runs
 from diagnostics.regimes import Regime
 from diagnostics.run import Run
-from diagnostics.schema import METRICS
 
 HEALTHY, UNREADABLE, PRESENT = 0, 2, 3
 NAMES = tuple(one.name for one in PATHOLOGIES)
@@ -91,6 +93,21 @@ def _report(options: argparse.Namespace) -> int:
     return _tell(problems)
 
 
+def _formats(options: argparse.Namespace) -> int:
+    _print(formats_text(READERS))
+    return HEALTHY
+
+
+def _import(options: argparse.Namespace) -> int:
+    runs, problems = _runs(options)
+    try:
+        for place in import_runs(runs, options.to):
+            _print(str(place))
+    except DiagnosticsError as problem:
+        problems.append(str(problem))
+    return _tell(problems)
+
+
 def _tell(
     problems: Sequence[str], found: Sequence[Diagnosis] = (), fail_on: Sequence[str] = NAMES
 ) -> int:
@@ -156,6 +173,12 @@ def _parser() -> argparse.ArgumentParser:
     _json(_command(commands, "compare", _compare, "put runs of any method into one table"))
     one = _command(commands, "report", _report, "write one HTML file that opens anywhere")
     one.add_argument("--html", type=Path, required=True, metavar="FILE", help="where to write it")
+    one = _command(commands, "import", _import, "keep logs of other trainers as runs of Seesaw")
+    one.add_argument(
+        "--to", type=Path, required=True, metavar="FOLDER", help="where the runs are written"
+    )
+    formats = commands.add_parser("formats", help="say what can be read, and how to export it")
+    formats.set_defaults(run=_formats)
     explain = commands.add_parser("explain", help="say what a name means and what to try")
     explain.add_argument(
         "name", nargs="?", type=_explained, metavar="NAME", help="all names when left out"
@@ -179,8 +202,8 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
         type=_mapped,
         action="extend",
         default=[],
-        metavar="COLUMN=NAME",
-        help="what a column of the log is, e.g. pos_reward=rewards/chosen; with commas for more",
+        metavar="NAME=COLUMN",
+        help="which column of the log holds what, e.g. chosen=pos_reward; with commas for more",
     )
     return command
 
@@ -207,15 +230,10 @@ def _method(text: str) -> str:
 
 
 def _mapped(text: str) -> list[tuple[str, str]]:
-    pairs = [part.rpartition("=") for part in text.split(",")]
-    for column, _, name in pairs:
-        if not column.strip():
-            raise argparse.ArgumentTypeError(f"{text!r} is no COLUMN=NAME")
-        if name.strip() not in METRICS:
-            raise argparse.ArgumentTypeError(
-                f"no metric is called {name.strip()!r}{_nearest(name.strip(), METRICS)}"
-            )
-    return [(column.strip(), name.strip()) for column, _, name in pairs]
+    try:
+        return list(mapping_of(text.split(",")).items())
+    except DiagnosticsError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
 
 
 def _pathologies(text: str) -> tuple[str, ...]:

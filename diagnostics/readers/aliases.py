@@ -149,7 +149,9 @@ def has_both_sides(mapping: Mapping[str, str]) -> bool:
 
 
 def mapping_of(assignments: Iterable[str]) -> dict[str, str]:
-    """Return the column mapping of `--map` arguments, each NAME=COLUMN, by column.
+    """Return the column mapping of `--map` arguments by column.
+
+    An argument is NAME=COLUMN, or COLUMN=NAME where only the second is a metric's name.
 
     Raises
     ------
@@ -158,13 +160,17 @@ def mapping_of(assignments: Iterable[str]) -> dict[str, str]:
 
     Examples
     --------
-    >>> mapping_of(["chosen=my_col", "eval_loss=valid"])
-    {'my_col': 'rewards/chosen', 'valid': 'eval_loss'}
+    >>> mapping_of(["chosen=my_col", "eval_loss=valid", "b=rewards/rejected"])
+    {'my_col': 'rewards/chosen', 'valid': 'eval_loss', 'b': 'rewards/rejected'}
     """
     found: dict[str, str] = {}
     for text in assignments:
         name, equals, column = text.partition("=")
         name, column = name.strip(), column.strip()
+        if not _known(name):
+            reversed_column, _, reversed_name = text.rpartition("=")
+            if _known(reversed_name.strip()):
+                name, column = reversed_name.strip(), reversed_column.strip()
         bare = name.removeprefix("eval_")
         known = SHORT.get(bare, bare)
         if not equals or not column:
@@ -172,9 +178,14 @@ def mapping_of(assignments: Iterable[str]) -> dict[str, str]:
                 f"--map {text}: has no column name, expected NAME=COLUMN;"
                 " write for example --map chosen=my_column"
             )
-        if known not in METRICS and known not in PLACES:
+        if not _known(name):
             near = difflib.get_close_matches(bare, [*SHORT, *METRICS, *PLACES], n=1)
             hint = f"did you mean {near[0]!r}?" if near else "for example chosen=my_column"
             raise ReadError(f"--map {text}: {name!r} is no metric, expected a schema name; {hint}")
         found[column] = f"eval_{known}" if name != bare and known in METRICS else known
     return found
+
+
+def _known(name: str) -> bool:
+    bare = name.removeprefix("eval_")
+    return SHORT.get(bare, bare) in METRICS or bare in PLACES

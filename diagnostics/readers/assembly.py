@@ -233,7 +233,13 @@ def _renamed(frame: pd.DataFrame, found: identity.Identity, dropped: set[str]) -
     ordered = [name for name in (*EXTRA_COLUMNS, *METRICS) if name in table]
     others = sorted(set(table) - set(ordered))
     dropped.update(others[MOST_UNRECOGNISED:])
-    columns = {name: table[name] for name in (*ordered, *others[:MOST_UNRECOGNISED])}
+    columns = {
+        # A column of texts stays one of any values, as the native reader gives it.
+        name: pd.Series(table[name], frame.index, dtype=object)
+        if table[name].dtype == object
+        else table[name]
+        for name in (*ordered, *others[:MOST_UNRECOGNISED])
+    }
     return pd.DataFrame(columns, index=frame.index)
 
 

@@ -88,16 +88,13 @@ def read(path: Path) -> Run:
     method = str(header["method"]) if header.get("method") else None
     config = _config(header, folder)
     name = folder.resolve().name if log_path.name == LOG_NAME else log_path.stem
+    imported = header.get("imported")
+    imported = imported if isinstance(imported, dict) else {}
     unreadable = [part for scan in scans.values() for part in scan.unreadable]
     return Run(
         name=str(header.get("name") or name),
         method=method,
-        source=Source(
-            path=str(path),
-            reader=READER.name,
-            framework="seesaw",
-            version=_version(versions),
-        ),
+        source=_source(path, versions, imported),
         train=train,
         evals=evals,
         probes=pair_frame(scans["probe"].rows),
@@ -106,12 +103,67 @@ def read(path: Path) -> Run:
         header=header,
         status=_status(contents),
         unrecognised=tuple(unrecognised),
-        caveats=tuple(_caveats(contents, unreadable, dropped)),
-        meaning=_meaning(method, config.get("beta", header.get("beta"))),
+        caveats=(*_texts(imported), *_caveats(contents, unreadable, dropped)),
+        meaning=_imported_meaning(imported)
+        if imported
+        else _meaning(method, config.get("beta", header.get("beta"))),
         tables={
             table: pair_frame(scans[table].rows) for table in _TABLES if scans[table].rows.num_rows
         },
     )
+
+
+def _source(path: Path, versions: Any, imported: dict[str, Any]) -> Source:
+    """Return where the run came from: this trainer, or the framework it was imported from."""
+    framework, version = imported.get("framework"), imported.get("version")
+    if not isinstance(framework, str):
+        return Source(str(path), READER.name, "seesaw", _version(versions))
+    return Source(str(path), READER.name, framework, None if version is None else str(version))
+
+
+def _texts(imported: dict[str, Any]) -> list[str]:
+    caveats = imported.get("caveats")
+    return [one for one in caveats if isinstance(one, str)] if isinstance(caveats, list) else []
+
+
+def _imported_meaning(imported: dict[str, Any]) -> Meaning | None:
+    """Return what the rewards of an imported log are, as its reader worked it out."""
+    found = imported.get("meaning")
+    if not isinstance(found, dict):
+        return None
+    number = found.get("factor")
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    factor = float(str(number)) if is_number else None
+    try:
+        base, scope = Base(str(found.get("base"))), Scope(str(found.get("scope")))
+    except ValueError:
+        return None
+    return Meaning(base, factor, scope, str(found.get("why", "")))
+
+
+def _imported(run: Run) -> dict[str, Any]:
+    """Return the header field that says what a foreign log was found to mean, none for ours."""
+    if run.source.framework == "seesaw":
+        return {}
+    meaning = run.meaning
+    return {
+        "imported": {
+            "framework": run.source.framework,
+            "version": run.source.version,
+            "reader": run.source.reader,
+            "file": Path(run.source.path).name,
+            "part": run.source.part,
+            "caveats": list(run.caveats),
+            "meaning": None
+            if meaning is None
+            else {
+                "base": meaning.base.value,
+                "factor": meaning.factor,
+                "scope": meaning.scope.value,
+                "why": meaning.why,
+            },
+        }
+    }
 
 
 _BASES = {
@@ -139,7 +191,8 @@ def write(run: Run, directory: str | os.PathLike[str]) -> None:
     LogWriteError
         When the folder cannot be written or already holds a run that has trained.
     """
-    header = {**run.header, "name": run.name, "method": run.method, "config": dict(run.config)}
+    known = {"name": run.name, "method": run.method, "config": dict(run.config)}
+    header = {**run.header, **known, **_imported(run)}
     with RunLog.create(directory, header) as log:
         for kind, frame in (("train", run.train), ("eval", run.evals)):
             for step, row in zip(frame.index, frame.to_dict("records"), strict=True):
