@@ -286,13 +286,10 @@ def _finding(verdict: Verdict, diagnosis: Diagnosis, width: int) -> list[str]:
     leads = verdict.pathology == diagnosis.regime.regime.value
     said = [] if leads else [f"{title}{severity}: {verdict.sentence}."]
     lines = [part for text in said for part in wrapped(text, width, "  ")]
+    against = f"Try against {title.lower()}" if leads else "  Try"
     for one in verdict.advice[:1]:
-        against = f" against {title.lower()}" if not said else ""
-        lines += wrapped(
-            f"{'Try' if not said else '  Try'}{against}: {_remedy(one, diagnosis.run.source.framework)}",
-            width,
-            "    ",
-        )
+        remedy = _remedy(one, diagnosis.run.source.framework)
+        lines += wrapped(f"{against}: {remedy}", width, "    ")
     return lines
 
 
