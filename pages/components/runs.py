@@ -19,8 +19,9 @@ import streamlit as st
 from diagnostics.diagnosis import Diagnosis, diagnose
 from diagnostics.errors import DiagnosticsError
 from diagnostics.phases import NamedPhase, RegimeVerdict
-from diagnostics.readers import find_runs, fingerprint, read
+from diagnostics.readers import find_runs, fingerprint, read_all
 from diagnostics.run import Run
+from diagnostics.runlog import LOG_NAME
 from diagnostics.share import SPLITS, ShareEstimate, trajectory
 
 ROOTS_VARIABLE = "SEESAW_RUNS"
@@ -34,11 +35,15 @@ SILENT_SECONDS = 15 * 60
 
 @dataclass(frozen=True)
 class Entry:
-    """A run that was found: its name in the URL, where it lies, its place among all runs."""
+    """A run that was found: its name in the URL, where it lies, its place among all runs.
+
+    `part` counts the runs of a log that holds several.
+    """
 
     key: str
     path: Path
     index: int
+    part: int = 0
 
     @property
     def changed(self) -> float:
@@ -125,21 +130,22 @@ def entries() -> list[Entry]:
                 key += "~"
             found[key] = place
     places = _places(tuple(roots()))
-    return [Entry(key, found[key], places.setdefault(key, len(places))) for key in sorted(found)]
+    several = ((key, found[key], part) for key in sorted(found) for part in _parts(found[key]))
+    named = ((f"{key}#{part + 1}" if part else key, path, part) for key, path, part in several)
+    return [
+        Entry(key, path, places.setdefault(key, len(places)), part) for key, path, part in named
+    ]
 
 
 def reading(entry: Entry) -> Reading:
     """Return what the run's log says now, from the store when nothing has changed since."""
-    slots, lock = _store()
-    mark = fingerprint(entry.path)
-    with lock:
-        kept = slots.get(entry.path)
-    if kept is not None and kept[0] == mark and kept[1].entry == entry:
-        return kept[1]
-    fresh = _read(entry)
-    with lock:
-        slots[entry.path] = (mark, fresh)
-    return fresh
+    log = _log(entry.path)
+    if log.problem or entry.part >= len(log.runs):
+        problem = log.problem or "the log no longer holds this run; pick another one"
+        return log.kept.setdefault(entry, Reading(entry, problem=problem))
+    if entry not in log.kept:
+        log.kept[entry] = _diagnosed(entry, log.runs[entry.part])
+    return log.kept[entry]
 
 
 def pick_run(found: Sequence[Entry], *, arrived: bool) -> Entry:
@@ -189,19 +195,51 @@ def _places(folders: tuple[Path, ...]) -> dict[str, int]:
     return {}
 
 
+@dataclass(frozen=True)
+class _Log:
+    """What a path held at one time: its runs, or why it could not be read; and their readings."""
+
+    mark: str
+    runs: Sequence[Run] = ()
+    problem: str = ""
+    kept: dict[Entry, Reading] = field(default_factory=dict)
+
+
 @st.cache_resource
-def _store() -> tuple[dict[Path, tuple[str, Reading]], threading.Lock]:
+def _store() -> tuple[dict[Path, _Log], threading.Lock]:
     return {}, threading.Lock()
 
 
-def _read(entry: Entry) -> Reading:
+def _log(path: Path) -> _Log:
+    """Return what the path holds now, from the store when nothing has changed since."""
+    slots, lock = _store()
+    mark = fingerprint(path)
+    with lock:
+        kept = slots.get(path)
+    if kept is not None and kept.mark == mark:
+        return kept
     try:
-        run = read(entry.path)
-        tracks = {split: trajectory(run, split) for split in SPLITS}
-        diagnosis = diagnose(run)
+        fresh = _Log(mark, read_all(path))
+    except DiagnosticsError as problem:
+        fresh = _Log(mark, problem=str(problem))
+    except OSError as problem:
+        fresh = _Log(mark, problem=f"{path.name} cannot be read: {problem.strerror}")
+    with lock:
+        slots[path] = fresh
+    return fresh
+
+
+def _parts(path: Path) -> range:
+    """Return the places of the runs in a log; one that cannot be read is listed once."""
+    if (path / LOG_NAME).is_file():  # a run folder of ours holds one, whatever is in it
+        return range(1)
+    return range(max(1, len(_log(path).runs)))
+
+
+def _diagnosed(entry: Entry, run: Run) -> Reading:
+    tracks = {split: trajectory(run, split) for split in SPLITS}
+    tracks = {split: track for split, track in tracks.items() if track}
+    try:
+        return Reading(entry, run, diagnose(run), tracks)
     except DiagnosticsError as problem:
         return Reading(entry, problem=str(problem))
-    except OSError as problem:
-        return Reading(entry, problem=f"{entry.key} cannot be read: {problem.strerror}")
-    tracks = {split: track for split, track in tracks.items() if track}
-    return Reading(entry, run, diagnosis, tracks)

@@ -99,3 +99,17 @@ def test_the_track_is_that_of_the_split_the_verdict_speaks_of(folder: Path) -> N
     assert reading.verdict is not None
     assert {point.split for point in reading.track} == {reading.verdict.estimate.split}
     assert set(reading.tracks) == {"train", "held_out"}
+
+
+def test_a_file_of_several_runs_is_listed_run_by_run(folder: Path) -> None:
+    one = "{'loss': 0.69, 'rewards/chosen': 0.0, 'rewards/rejected': 0.0, 'epoch': 0.1}\n"
+    two = "{'loss': 0.6, 'rewards/chosen': 0.1, 'rewards/rejected': -0.1, 'epoch': 0.2}\n"
+    end = "{'train_runtime': 9.0, 'train_loss': 0.65, 'epoch': 0.2}\n"
+    (folder / "both.log").write_text((one + two + end) * 2)
+    found = runs.entries()
+    assert [entry.key for entry in found] == ["runs/both.log", "runs/both.log#2"]
+    first, second = (runs.reading(entry) for entry in found)
+    assert first.run is not None
+    assert second.run is not None
+    assert first.run.source.part != second.run.source.part
+    assert runs.reading(found[1]) is second
