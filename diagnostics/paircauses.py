@@ -92,7 +92,7 @@ def lengths(reading: Reading, regime: Regime) -> Cause | None:
     """Explain a movement by summed gradients that grow with length."""
     if reading.method is not None and reading.method.logps_kind != "sum":
         return None
-    ratio, source = _length_ratio(reading)
+    ratio, source = length_ratio(reading)
     if ratio is None:
         return None
     falls = regime is Regime.BOTH_FALL
@@ -189,7 +189,7 @@ def _surprise(reading: Reading) -> tuple[Interval, Interval] | None:
     return (chosen, rejected) if isfinite(chosen.low) and isfinite(rejected.low) else None
 
 
-def _length_ratio(reading: Reading) -> tuple[float | None, str]:
+def length_ratio(reading: Reading) -> tuple[float | None, str]:
     """Return mean rejected over mean chosen length, and where it is from."""
     grid = probe_grid(reading.run)
     if grid is not None:

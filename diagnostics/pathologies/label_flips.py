@@ -46,13 +46,10 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-
 from diagnostics import probe_examples
 from diagnostics.advice import advice
-from diagnostics.intervals import Flags, Floats, clustered_mean, number, wilson
+from diagnostics.flips import Flips, find, too_little
+from diagnostics.intervals import number, wilson
 from diagnostics.pathologies.contract import Pathology
 from diagnostics.pathologies.movement import NO_PROBE
 from diagnostics.probegrid import ProbeGrid, probe_grid
@@ -65,32 +62,8 @@ NAME = "label_flips"
 # Proposals of this project.
 ALPHA = 0.01
 MIN_FLIPS = 3
-MIN_PAIRS = 16
-MIN_EVALUATIONS = 4  # after the start
-PERSISTENCE = 0.8  # share of the evaluations at which the margin is below 0
 LEAST_SIZE = 0.5  # median of the pairs against, in medians of the others
 APART = 3.5  # Ashman's D; 2 is his, and a single bell parted at 0 shows up to 2.7
-FLOOR = 0.01  # nats per token
-# Enough for p = 1/200, and at most 50 evaluations of them: a second for 512 pairs.
-DEALS = 199
-MOST_EVALUATIONS = 50
-
-
-@dataclass(frozen=True)
-class Flips:
-    """The pairs that move against their labels, and how sure it is that they are a group."""
-
-    against: Flags
-    p: float
-    median_against: float
-    median_with: float
-    apart: float
-    p_length: float
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return int(self.against.sum())
 
 
 def check(
@@ -108,7 +81,7 @@ def check(
             "their labels cannot be told from the drift of all text",
         )  # fmt: skip
     grid = probe_grid(reading.run)
-    reason = _too_little(grid)
+    reason = too_little(grid)
     if grid is None or reason:
         return Verdict(NAME, Status.UNKNOWN, f"cannot tell: {reason}", unseen=(NO_PROBE,))
     flips = find(grid)
@@ -126,79 +99,6 @@ def check(
         advice=advice(reading, NAME) if status.is_alarm else (),
         unseen=("the texts: whether a label is wrong takes reading the pair",) if real else (),
     )
-
-
-def _too_little(grid: ProbeGrid | None) -> str | None:
-    """Return why flips cannot be looked for, None where they can."""
-    if grid is None:
-        return "the run has no probe pairs with both sides"
-    pairs, evaluations = len(grid.pairs), len(_whole_steps(grid)) - 1
-    if pairs < MIN_PAIRS or evaluations < MIN_EVALUATIONS:
-        return (
-            f"{pairs} probe pairs were scored {evaluations} times after the start, and "
-            f"{MIN_PAIRS} pairs and {MIN_EVALUATIONS} times are needed"
-        )
-    margin = clustered_mean(grid.margins[-1], grid.prompts, int(grid.prompts.max()) + 1).interval
-    if not margin.low > 0:
-        return (
-            f"the margin of all pairs ({number(margin.value, sign=True)} nats/token) has not "
-            "grown, so no pair can move against the rest"
-        )
-    return None
-
-
-def _whole_steps(grid: ProbeGrid) -> Floats:
-    """Return the margins (T, P) of the evaluations at which every pair has one."""
-    margins = grid.margins
-    margins = margins[np.isfinite(margins).all(axis=1)]
-    if len(margins) > MOST_EVALUATIONS:
-        margins = margins[np.linspace(0, len(margins) - 1, MOST_EVALUATIONS).round().astype(int)]
-    return margins
-
-
-def find(grid: ProbeGrid, seed: int = 0) -> Flips:
-    """Return the pairs that move against their labels, with p from dealing out increments anew."""
-    margins = _whole_steps(grid)
-    increments = np.diff(margins, axis=0)
-    against = _against(increments)
-    draw = np.random.default_rng(seed)
-    deals = (_against(draw.permuted(increments, axis=1)) for _ in range(DEALS))
-    as_many = sum(int(deal.sum() >= against.sum()) for deal in deals)
-    last = margins[-1]
-    lengths = np.log(grid.tokens[0] / grid.tokens[1])
-    return Flips(
-        against=against,
-        p=(1 + as_many) / (1 + DEALS),
-        median_against=float(np.median(last[against])) if against.any() else 0.0,
-        median_with=float(np.median(last[~against])) if not against.all() else 0.0,
-        apart=_apart(last[against], last[~against]),
-        p_length=_p_of_difference(lengths, against, draw),
-    )
-
-
-def _against(increments: Floats) -> Flags:
-    """Return which pairs (P) end below 0 and were there most of the time; increments (T, P)."""
-    margins = np.cumsum(increments, axis=0)
-    below = (margins < 0).mean(axis=0) >= PERSISTENCE
-    return np.asarray(below & (margins[-1] < -FLOOR))
-
-
-def _apart(one: Floats, other: Floats) -> float:
-    """Return Ashman's D of two groups; 0 where one of them is too small to have a spread."""
-    if min(one.size, other.size) < 2:
-        return 0.0
-    spread = np.sqrt(one.var(ddof=1) + other.var(ddof=1))
-    return float(np.sqrt(2) * abs(one.mean() - other.mean()) / max(spread, 1e-12))
-
-
-def _p_of_difference(values: Floats, group: Flags, draw: np.random.Generator) -> float:
-    """Return p of a permutation test of whether the group's mean is that of the rest."""
-    if not 0 < group.sum() < group.size:
-        return 1.0
-    gap = abs(values[group].mean() - values[~group].mean())
-    labels = (draw.permutation(group) for _ in range(DEALS))
-    as_far = sum(abs(values[one].mean() - values[~one].mean()) >= gap for one in labels)
-    return (1 + int(as_far)) / (1 + DEALS)
 
 
 def _sentence(grid: ProbeGrid, flips: Flips, *, real: bool, alpha: float) -> str:
