@@ -69,7 +69,7 @@ def records(table: Table) -> list[Record]:
         if train:
             found.append(Record(kind="train", values=train, **common))  # type: ignore[arg-type]
         if evaluated:
-            values["loss"] = values.pop("validation_loss")
+            values["loss"] = values.pop("validation_loss", None)
             found.append(Record(kind="eval", values=values, **common))  # type: ignore[arg-type]
     return found
 
