@@ -231,7 +231,8 @@ def _drawn_pairs(
     by_prompt = rng.normal(size=(1, prompts[-1] + 1))[:, prompts]
     spread = size * (0.5 * by_prompt + rng.normal(size=(2, pairs)))
     spread -= spread.mean(axis=1, keepdims=True)
-    logps = start + (course[:, :, None] + progress[:, None, None] * spread) * tokens
+    # The pairs spread like a random walk: early on they agree less than at the end.
+    logps = start + (course[:, :, None] + np.sqrt(progress)[:, None, None] * spread) * tokens
     table = _probe_table(split, steps, logps, tokens, prompts)
     for side in ("chosen", "rejected"):
         table[f"entropy/{side}"] = 1.5 - 0.3 * np.repeat(progress, pairs)

@@ -19,8 +19,9 @@ first steps.
 
 Thresholds
 ----------
-An accuracy of 0.99 from a record on that begins within the first 2.5 % of the run and within the
-first 50 steps. Proposals of this project.
+An accuracy of 0.99 from a record on that begins within the first 2 % of the run and within the
+first 50 steps, of at least 20 records, or 100 where a record may be a single micro-batch. Proposals
+of this project.
 
 When this is wrong
 ------------------
@@ -46,9 +47,10 @@ import numpy as np
 from diagnostics import synthetic_logs
 from diagnostics.advice import advice
 from diagnostics.intervals import number
+from diagnostics.meaning import Scope
 from diagnostics.pathologies.contract import Pathology
 from diagnostics.pathologies.movement import cannot_tell, not_applicable
-from diagnostics.reading import MIN_LOGGED, Reading
+from diagnostics.reading import Reading
 from diagnostics.run import Run
 from diagnostics.verdicts import Evidence, Status, Verdict
 
@@ -56,7 +58,9 @@ NAME = "surface_cue"
 # Proposals of this project.
 ACCURACY = 0.99
 WINDOW = 5  # records
-EARLY_SHARE = 0.025  # of the run
+EARLY_SHARE = 0.02  # of the run
+MIN_RECORDS = 20
+MIN_PARTIAL = 100  # where a record may be one micro-batch, which is 1 by chance
 EARLY_STEPS = 50
 UNIT = "fraction of pairs"
 
@@ -73,8 +77,10 @@ def check(
     if method is not None and (not method.paired or method.name == "sft"):
         return not_applicable(NAME, f"{method.title} compares no pairs")
     steps, values = reading.column("rewards/accuracies")
-    if len(steps) < MIN_LOGGED:
-        reason = f"the reward accuracy is logged {len(steps)} times, and {MIN_LOGGED} are needed"
+    meaning = reading.run.meaning
+    needed = MIN_RECORDS if meaning and meaning.scope is Scope.WINDOW else MIN_PARTIAL
+    if len(steps) < needed:
+        reason = f"the reward accuracy is logged {len(steps)} times, and {needed} are needed"
         return cannot_tell(NAME, reason)
     to_end = np.cumsum(values[::-1])[::-1] / np.arange(len(values), 0, -1)
     ahead = np.array([values[at : at + WINDOW].mean() for at in range(len(values))])
