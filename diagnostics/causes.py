@@ -204,6 +204,5 @@ EXPLANATIONS: dict[Regime, tuple[Explanation, ...]] = {
 
 def _sft_share(reading: Reading, first: Measured, weight: float) -> float | None:
     """Return what part of the mean d_w the SFT term makes up at the first evaluation."""
-    pull = first.pull(str(reading.hyper.get("sft_reduction", "token")))
-    share = weight * pull / first.band.weight_chosen if first.band.weight_chosen > 0 else nan
+    share = weight * first.pull / first.band.weight_chosen if first.band.weight_chosen > 0 else nan
     return float(min(share, 1.0)) if isfinite(share) else None

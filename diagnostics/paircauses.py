@@ -8,10 +8,11 @@ from __future__ import annotations
 from math import isfinite
 
 import numpy as np
-import pandas as pd
 
-from diagnostics.intervals import Floats, Interval, clustered_mean, in_words, number
-from diagnostics.probegrid import ProbeGrid, finite_numbers, probe_grid
+from diagnostics.attribution import attribute
+from diagnostics.entanglement import partial_correlation
+from diagnostics.intervals import Interval, clustered_mean, in_words, number
+from diagnostics.probegrid import ProbeGrid, probe_grid
 from diagnostics.reading import Reading
 from diagnostics.regimes import Regime
 from diagnostics.schema import NATS_PER_TOKEN
@@ -21,11 +22,8 @@ from diagnostics.verdicts import INDICATED, MEASURED, Cause, Evidence
 OWN_TEXT = 0.1  # excess surprise of text that the policy might have written [nats per token]
 FOREIGN_TEXT = 0.5  # and of text that it would not
 LENGTH_RATIO = 1.2  # mean length of one side over the other
-LEAST_R2 = 0.05  # of the pairs' variance, the side's own length held fixed
-ALPHA = 0.01
 MIN_PAIRS = 16
 GROUP_SHARE = 0.3  # of the common movement that one kind of token carries
-DEALS = 199
 
 
 def fitted_before(reading: Reading, regime: Regime) -> Cause | None:
@@ -103,13 +101,16 @@ def lengths(reading: Reading, regime: Regime) -> Cause | None:
     grid, also = probe_grid(reading.run), ""
     partial = None if grid is None else _length_effect(grid, falls)
     if partial is not None:
-        evidence.append(Evidence("partial correlation", partial[0], "correlation"))
+        evidence.append(
+            Evidence("partial correlation", partial.value, "correlation", 0.0, partial.low,
+                     partial.high)
+        )  # fmt: skip
         also = (
             f"; over pairs the {'chosen' if falls else 'rejected'} side's change goes with it at "
-            f"a partial correlation of {number(partial[0], sign=True)} (p = {partial[1]:.3f}), the "
-            "side's own length held fixed"
+            f"a partial correlation of {in_words(partial, sign=True)}, the side's own length held "
+            "fixed"
         )
-    supported = partial is not None and partial[1] <= ALPHA and partial[0] <= -(LEAST_R2**0.5)
+    supported = partial is not None and partial.high < 0
     name = "rejected" if falls else "chosen"
     return Cause(
         name=f"{name}_longer",
@@ -124,19 +125,27 @@ def lengths(reading: Reading, regime: Regime) -> Cause | None:
 
 def token_groups(reading: Reading, regime: Regime) -> Cause | None:
     """Explain a common movement by the kind of token that carries it."""
-    shares = group_shares(reading.table("tokens"))
-    told = {name: share for name, share in shares.items() if name in _GROUP_WORDS}
-    name = max(told, key=lambda one: told[one], default=None)
-    if name is None or not told[name] > GROUP_SHARE:
+    found = attribute(reading.run)
+    if found is None or not found.common.excludes_zero:
         return None
+    shares = {
+        one.group: (one.common.value / found.common.value, one.tokens)
+        for one in found.groups
+        if one.group in _GROUP_WORDS and one.common.excludes_zero
+    }
+    name = max(shares, key=lambda one: shares[one][0], default=None)
+    if name is None or not shares[name][0] > GROUP_SHARE:
+        return None
+    share, tokens = shares[name]
     return Cause(
         name=f"{name}_tokens",
-        sentence=f"{_GROUP_WORDS[name]} carry {100 * told[name]:.0f} % of the movement that both "
-        "sides share, as a fraction of it over the pairs scored token by token",
+        sentence=f"{_GROUP_WORDS[name]} carry {100 * share:.0f} % of the movement that both sides "
+        f"share, being {100 * tokens:.0f} % of the tokens of {found.n_pairs} pairs",
         evidence=(
-            Evidence(f"common movement in {name} tokens", told[name], "fraction", GROUP_SHARE),
+            Evidence(f"common movement in {name} tokens", share, "fraction", GROUP_SHARE),
+            Evidence(f"share of {name} tokens", tokens, "fraction"),
         ),
-        score=0.45 + 0.4 * min(1.0, told[name]),
+        score=0.45 + 0.4 * min(1.0, share),
         strength=MEASURED,
         settle="the same run with the loss masked on these tokens",
     )
@@ -148,28 +157,6 @@ _GROUP_WORDS = {
     "shared_after": "tokens that both sides share after their first difference",
     "eos": "end-of-sequence tokens",
 }
-
-
-def group_shares(table: pd.DataFrame) -> dict[str, float]:
-    """Return each group's share of the common movement, sum of both sides' changes [1].
-
-    Since the first evaluation; empty where tokens were not scored twice, or the sides' movements
-    cancel.
-    """
-    needed = {"step", "pair", "split", "side", "position", "group", "logps"}
-    if not needed <= set(table) or table.empty or table["step"].nunique() < 2:
-        return {}
-    keys = ["split", "pair", "side", "position"]
-    table = table.drop_duplicates(["step", *keys], keep="last")
-    ends = [table[table["step"] == step] for step in (table["step"].min(), table["step"].max())]
-    both = ends[0].merge(ends[1], on=keys, suffixes=("_first", "_last"))
-    change = finite_numbers(both["logps_last"]) - finite_numbers(both["logps_first"])
-    usable = np.isfinite(change)
-    total = float(change[usable].sum())
-    if not usable.any() or abs(total) < 1e-9 * np.abs(change[usable]).sum() or total == 0:
-        return {}
-    sums = pd.Series(change[usable]).groupby(both["group_first"].to_numpy()[usable]).sum()
-    return {str(name): float(value) / total for name, value in sums.items()}
 
 
 def _evidence(name: str, value: Interval, threshold: float | None) -> Evidence:
@@ -200,27 +187,16 @@ def length_ratio(reading: Reading) -> tuple[float | None, str]:
     return float(means[1].mean() / means[0].mean()), "in the training batches"
 
 
-def _length_effect(grid: ProbeGrid, falls: bool) -> tuple[float, float] | None:
-    """Return correlation and p of a side's per-token change with the length ratio.
+def _length_effect(grid: ProbeGrid, falls: bool) -> Interval | None:
+    """Return the partial rank correlation of a side's per-token change with the length ratio.
 
-    The side is the one whose direction wants explaining; the logarithm of its own length is held
-    fixed, so that a change that merely depends on length does not count. A longer rejected side
-    that lowers chosen, and a longer chosen side that lifts rejected, both show below 0.
+    The side is the one whose direction wants explaining; its own length is held fixed, so that a
+    change that merely depends on length does not count. A longer rejected side that lowers chosen,
+    and a longer chosen side that lifts rejected, both show below 0.
     """
     side = 0 if falls else 1
     change = grid.deltas[-1, side] / grid.tokens[side]
-    ratio, own = np.log(grid.tokens[1] / grid.tokens[0]), np.log(grid.tokens[side])
-    if len(change) < MIN_PAIRS or min(np.ptp(one) for one in (change, ratio, own)) == 0:
+    ratio = np.log(grid.tokens[1] / grid.tokens[0])
+    if len(change) < MIN_PAIRS:
         return None
-    left, right = (_residual(one, own) for one in (change, ratio))
-    if min(np.ptp(left), np.ptp(right)) < 1e-9:
-        return None
-    found = float(np.corrcoef(left, right)[0, 1])
-    draw = np.random.default_rng(0)
-    deals = (abs(np.corrcoef(left, draw.permutation(right))[0, 1]) for _ in range(DEALS))
-    return found, (1 + sum(deal >= abs(found) for deal in deals)) / (1 + DEALS)
-
-
-def _residual(values: Floats, given: Floats) -> Floats:
-    centred, on = values - values.mean(), given - given.mean()
-    return np.asarray(centred - on * (centred @ on) / (on @ on))
+    return partial_correlation(ratio.tolist(), change.tolist(), grid.tokens[side].tolist())

@@ -15,8 +15,8 @@ from math import inf, isfinite
 import numpy as np
 import pandas as pd
 
-from diagnostics.band import Band, sft_window
-from diagnostics.intervals import Floats
+from diagnostics.band import Band, sft_pull
+from diagnostics.entanglement import batch_of, safe_window
 from diagnostics.probegrid import finite_numbers
 from diagnostics.reading import Reading
 
@@ -47,25 +47,15 @@ class Window:
 
 @dataclass(frozen=True)
 class Measured:
-    """The band of the probe batch at one evaluation, with the lengths of its chosen sides.
+    """The band of the probe batch at one evaluation.
 
-    `tokens` (P) are the chosen completions' lengths.
+    `pull` is what an SFT coefficient of 1 adds to the mean d_w in the run's own reduction
+    [loss units per nat], NaN where it is not known.
     """
 
     step: int
     band: Band
-    tokens: Floats
-
-    def pull(self, reduction: str) -> float:
-        """Return what an SFT coefficient of 1 adds to the mean d_w [per nat], NaN if unknown.
-
-        The mean over all tokens of the batch adds 1 / (mean n_w) to each pair, the mean over each
-        completion 1 / n_w.
-        """
-        if not self.tokens.size:
-            return float("nan")
-        mean = 1 / self.tokens.mean() if reduction == "token" else (1 / self.tokens).mean()
-        return float(mean)
+    pull: float
 
 
 def measured(reading: Reading) -> list[Measured]:
@@ -73,32 +63,21 @@ def measured(reading: Reading) -> list[Measured]:
     table = reading.table("entanglement")
     if not {"step", "weight/chosen", "weight/rejected"} <= set(table):
         return []
-    columns = {
-        name: reading.column(f"entanglement/{name}", "evals") for name in ("cosine", "q_star")
-    }
-    cosines, ratios = ({int(s): v for s, v in zip(*columns[name], strict=True)} for name in columns)
+    reduction = str(reading.hyper.get("sft_reduction", "token"))
+    steps, _ = reading.column("entanglement/q_star", "evals")
     found = []
-    for step in sorted(cosines.keys() & ratios.keys()):
-        rows = table[finite_numbers(table["step"]) == step]
-        weights = [finite_numbers(rows[f"weight/{side}"]) for side in ("chosen", "rejected")]
-        means = [_mean(one) for one in weights]
-        if len(rows) and all(isfinite(one) for one in means):
-            band = Band(means[0], means[1], 1.0, float(ratios[step]), float(cosines[step]))
-            found.append(Measured(int(step), band, _lengths(rows)))
+    for step in sorted(map(int, steps)):
+        band = batch_of(reading.run, step)
+        if band is not None and isfinite(band.weight_chosen) and isfinite(band.weight_rejected):
+            rows = table[finite_numbers(table["step"]) == step]
+            found.append(Measured(step, band, _pull(rows, reduction)))
     return found
 
 
-def _mean(weights: Floats) -> float:
-    """Return the mean over all examples; a side that an unpaired one lacks has no pull there."""
-    known = weights[np.isfinite(weights)]
-    return float(known.sum() / len(weights)) if known.size else float("nan")
-
-
-def _lengths(rows: pd.DataFrame) -> Floats:
+def _pull(rows: pd.DataFrame, reduction: str) -> float:
     if "completion_tokens/chosen" not in rows:
-        return np.empty(0)
-    tokens = finite_numbers(rows["completion_tokens/chosen"])
-    return tokens[tokens > 0]
+        return float("nan")
+    return sft_pull(finite_numbers(rows["completion_tokens/chosen"]).tolist(), reduction)
 
 
 def decisive(reading: Reading) -> Measured | None:
@@ -117,17 +96,8 @@ def sft_weight(reading: Reading, reduction: str) -> Window | None:
     None where gradients were not measured, or no coefficient keeps rejected from rising.
     """
     found = decisive(reading)
-    if found is None:
-        return None
-    own = str(reading.hyper.get("sft_reduction", "token"))
-    now = reading.hyper.get("sft_weight", 0.0)
-    present = float(now) if isinstance(now, int | float) and isfinite(now) else 0.0
-    pulls = found.pull(own), found.pull(reduction)
-    window = sft_window(found.band, pulls[0], present)
-    if window is None or not pulls[1] > 0:
-        return None
-    # The same weight on d_w, written with the other reduction.
-    return _window(window.low * pulls[0] / pulls[1], window.high * pulls[0] / pulls[1], found.step)
+    window = None if found is None else safe_window(reading.run, found.step, reduction)
+    return None if found is None or window is None else _window(window.low, window.high, found.step)
 
 
 def odds_weight(reading: Reading) -> Window | None:
@@ -142,7 +112,7 @@ def odds_weight(reading: Reading) -> Window | None:
     scope = reading.run.config.get("sft_scope", "completion")
     if found is None or scope != "completion" or not _positive(weight) or not _positive(lam):
         return None
-    sft = float(weight) * found.pull(str(reading.hyper.get("sft_reduction", "token")))  # type: ignore[arg-type]
+    sft = float(weight) * found.pull  # type: ignore[arg-type]
     lam = float(lam)  # type: ignore[arg-type]
     up, down = (found.band.weight_chosen - sft) / lam, found.band.weight_rejected / lam
     if not (isfinite(sft) and down > 0):

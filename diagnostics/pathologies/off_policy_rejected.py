@@ -46,22 +46,21 @@ References
 
 from __future__ import annotations
 
-from math import isfinite, log
+from math import isfinite
 
 import numpy as np
-import pandas as pd
 
 from diagnostics import probe_examples
 from diagnostics.advice import advice
+from diagnostics.attribution import attribute
 from diagnostics.intervals import (
     Interval,
     clustered_mean,
-    clustered_ratio,
     in_words,
     number,
 )
 from diagnostics.pathologies.contract import Pathology
-from diagnostics.probegrid import ProbeGrid, finite_numbers, probe_grid
+from diagnostics.probegrid import ProbeGrid, probe_grid
 from diagnostics.reading import Reading
 from diagnostics.run import Run
 from diagnostics.schema import NATS_PER_TOKEN
@@ -72,7 +71,6 @@ NAME = "off_policy_rejected"
 WASTED = 0.5  # share of the margin
 SURPRISE = 0.5  # nats per token
 VALLEY = 0.05  # share of tokens
-VALLEY_LOGP = log(1e-3)  # of the same valley as in the run log
 
 NO_SURPRISE = (
     "how likely the policy itself was to write the completions could not be seen: excess surprise "
@@ -92,7 +90,8 @@ def check(
     valley: float = VALLEY,
 ) -> Verdict:
     """Say whether most of the margin was gained on tokens the policy would not have written."""
-    share = wasted_share(reading.table("tokens"))
+    found = attribute(reading.run)
+    share = None if found is None else found.wasted
     grid = probe_grid(reading.run)
     own = None if grid is None else _at_start(grid)
     if share is None and own is None:
@@ -130,36 +129,6 @@ def _at_start(grid: ProbeGrid) -> tuple[Interval, Interval, float] | None:
         clustered_mean(side, grid.prompts, count).interval for side in (surprise[0], surprise[1])
     )
     return rejected, chosen, float(np.nanmean(valley[1]))
-
-
-def wasted_share(table: pd.DataFrame) -> Interval | None:
-    """Return what the rejected sides' valley tokens lost over the margin, pairs as clusters.
-
-    Both since the first evaluation [nats]. None where tokens were not scored twice, or the margin
-    has not grown beyond its interval.
-    """
-    needed = {"step", "pair", "split", "side", "position", "logps", "argmax_logps"}
-    if not needed <= set(table) or table.empty or table["step"].nunique() < 2:
-        return None
-    keys = ["split", "pair", "side", "position"]
-    table = table.drop_duplicates(["step", *keys], keep="last")
-    ends = [table[table["step"] == step] for step in (table["step"].min(), table["step"].max())]
-    both = ends[0].merge(ends[1], on=keys, suffixes=("_first", "_last"))
-    before, best = (finite_numbers(both[f"{name}_first"]) for name in ("logps", "argmax_logps"))
-    change = finite_numbers(both["logps_last"]) - before
-    rejected = (both["side"] == "rejected").to_numpy()
-    in_valley = rejected & (before < VALLEY_LOGP) & (best > before)
-    owners, _ = pd.factorize(pd.MultiIndex.from_frame(both[["split", "pair"]]))
-    if not owners.size or not np.isfinite(change).any():
-        return None
-    count = int(owners.max()) + 1
-    margins = np.bincount(owners, np.where(rejected, -change, change), count).astype(np.float64)
-    wasted = np.bincount(owners, np.where(in_valley, -change, 0.0), count).astype(np.float64)
-    pairs = np.arange(count, dtype=np.int64)
-    margin = clustered_mean(margins, pairs, count)
-    if not margin.interval.low > 0:
-        return None
-    return clustered_ratio(clustered_mean(wasted, pairs, count), margin)
 
 
 def _sentence(share: Interval | None, own: tuple[Interval, Interval, float] | None) -> str:
