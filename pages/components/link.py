@@ -15,6 +15,7 @@ from pages.components.text import literal
 OVERVIEW = "pages/overview.py"
 RUN = "pages/run.py"
 TRAIN = "pages/train.py"
+IMPORT = "pages/import_log.py"
 REFERENCE = "pages/reference.py"
 PLACE = "page that is open"
 
@@ -27,6 +28,7 @@ def navigation(here: str) -> bool:
         st.markdown("**Seesaw**", width="content")
         _link(OVERVIEW, "All runs")
         _link(RUN, "One run")
+        _link(IMPORT, "Import")
         _link(TRAIN, "Train")
         _link(REFERENCE, "Reference")
     return arrived
@@ -35,6 +37,11 @@ def navigation(here: str) -> bool:
 def to_run(reading: Reading, mark: str) -> None:
     """Show the run's name as a link to its page."""
     _link(RUN, f"{mark} {literal(reading.name)}", {"run": reading.entry.key})
+
+
+def to_key(key: str, label: str) -> None:
+    """Show a link to the page of the run with this key."""
+    _link(RUN, literal(label), {"run": key})
 
 
 def _link(page: str, label: str, query: dict[str, str] | None = None) -> None:

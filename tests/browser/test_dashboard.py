@@ -222,3 +222,27 @@ def test_a_training_is_started_watched_and_stopped_in_the_browser(
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("■ stopped").wait_for()
     assert clean(page)
+
+
+def test_a_dropped_log_is_understood_imported_and_opened(
+    fresh: Fresh, tmp_path: Path, tab: Tab
+) -> None:
+    runs, log = tmp_path / "runs", tmp_path / "train &lt; <b>1.log"
+    runs.mkdir()
+    lines = (
+        f"{{'loss': 0.6, 'rewards/chosen': {n / 9}, 'rewards/rejected': {-n / 9}, 'epoch': {n}}}\n"
+        for n in range(30)
+    )
+    log.write_text("".join(lines))
+    page = tab("dark", 390)
+    page.goto(f"{fresh(runs)}/import_log")
+    settle(page)
+    page.locator("input[type=file]").set_input_files(log)
+    page.get_by_text("30 training and 0 evaluation rows").wait_for()
+    page.get_by_role("button", name="Import 1 run").click()
+    page.get_by_role("link", name="Open").click()
+    page.get_by_role("heading", name="Chosen, rejected and margin").wait_for()
+    page.wait_for_selector(PLOT)
+    assert clean(page)
+    content, window = widths(page)
+    assert content <= window
