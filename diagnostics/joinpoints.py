@@ -66,7 +66,7 @@ class Fit:
     @property
     def extra(self) -> int:
         """The number of nuisance columns, which stand at the end of the design."""
-        return self.design.shape[1] - 2 - len(self.knots)
+        return int(self.design.shape[1]) - 2 - len(self.knots)
 
     def row(self, place: float, nuisance: int = 0) -> Floats:
         """Return the design row (p,) at a place; the nuisance columns, at the end, are 0."""
@@ -285,7 +285,7 @@ class _Search:
     def _price(self, knots: int) -> float:
         """Return the penalty of a model, dearer where few points are left (as in AICc)."""
         room = len(self.place) - self.fixed - knots - len(self.series) - 1
-        return self.penalty * knots * len(self.place) / max(1, room)
+        return float(self.penalty * knots * len(self.place) / max(1, room))
 
     def grown(self, chosen: list[int], phi: float) -> list[int] | None:
         """Return the chosen candidates with the best one added and all refined; None if full."""

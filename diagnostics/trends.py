@@ -38,6 +38,9 @@ FEW_CLEAR = 8.0  # as many as this at MIN_FREEDOM
 NOTHING_SEEN = 0.99  # two-sided; a change inside this interval may be none
 DETECTABLE = 10.0  # floors; an unseen change this small would have been seen, so the side is flat
 MAX_PHI = 0.98
+KNOWN = 100.0  # weight of a known start, in points
+EDGE = 0.7  # sd of the autocorrelation above its estimate that are reckoned with, and one more
+# times the autocorrelation itself: near 1 an error costs most
 CORNER = 0.12  # of the run: a shorter piece may only round a corner
 
 
@@ -106,16 +109,26 @@ def trend(steps: Ints, values: Floats, *, floor: float) -> Trend:
         return _too_few(ready.points)
     with np.errstate(all="ignore"):
         found = fit(ready.place, ready.values)
-        return _Judge.of(found, ready.values, ready, floor).trend(0, 0.0, 1.0)
+        return _Judge.of(found, ready.values, ready, _Terms(floor / ready.unit)).trend(0, 0.0, 1.0)
 
 
 def pair_trends(
-    steps: Ints, chosen: Floats, rejected: Floats, margin: Floats | None = None, *, floor: float
+    steps: Ints,
+    chosen: Floats,
+    rejected: Floats,
+    margin: Floats | None = None,
+    *,
+    floor: float,
+    level: float = LEVEL,
+    from_zero: bool = False,
 ) -> PairTrends:
     """Return the directions of both sides and their margin, with the phases between.
 
     All arrays have shape (n,) in the order written; `margin` is chosen minus rejected where it is
-    not given. `floor` is the smallest change that counts, in their unit. Never raises.
+    not given. `floor` is the smallest change that counts, in their unit; `level` the one-sided
+    error rate of a direction over the whole log. `from_zero` says that both sides were exactly 0
+    at step 0, as changes against the reference are; early in a run this halves the uncertainty.
+    Never raises.
     """
     with np.errstate(all="ignore"):
         series = [np.asarray(one, dtype=np.float64) for one in (chosen, rejected)]
@@ -127,8 +140,9 @@ def pair_trends(
             nothing = _too_few(ready.points)
             return PairTrends(nothing, nothing, nothing, (), (), dropped, spikes)
         found, cycles = fit_with_swing(ready.place, ready.values[:, :2])
-        sides = _Judge.of(found, ready.values[:, :2], ready, floor)
-        margins = _Judge.of(found, ready.values[:, 2:], ready, floor)
+        terms = _Terms(floor / ready.unit, level, from_zero)
+        sides = _Judge.of(found, ready.values[:, :2], ready, terms)
+        margins = _Judge.of(found, ready.values[:, 2:], ready, terms)
         whole = [sides.trend(0, 0.0, 1.0), sides.trend(1, 0.0, 1.0), margins.trend(0, 0.0, 1.0)]
         return PairTrends(
             chosen=whole[0],
@@ -169,6 +183,15 @@ def _swing(found: Fit, cycles: float | None) -> tuple[float, float] | None:
 
 
 @dataclass(frozen=True)
+class _Terms:
+    """What a direction takes: the floor in units of the blocks, the level, a known start."""
+
+    floor: float
+    level: float = LEVEL
+    from_zero: bool = False
+
+
+@dataclass(frozen=True)
 class _Judge:
     """Changes of S series along one fit, with standard errors. In units of the blocks.
 
@@ -184,11 +207,11 @@ class _Judge:
     spread: Floats
     effective: float
     points: int
-    floor: float
+    terms: _Terms
     unit: float
 
     @classmethod
-    def of(cls, found: Fit, values: Floats, ready: Blocks, floor: float) -> _Judge:
+    def of(cls, found: Fit, values: Floats, ready: Blocks, terms: _Terms) -> _Judge:
         count, parameters = found.design.shape
         root = np.sqrt(found.weights)[:, None]
         plain = np.linalg.lstsq(root * found.design, root * values, rcond=None)[0]
@@ -196,20 +219,27 @@ class _Judge:
         phi = unbiased(autocorrelation(rest, found.weights), count, parameters)
         phi = min(MAX_PHI, max(0.0, min(phi, found.loose_phi)))
         phi = min(
-            MAX_PHI, phi + sqrt((1 - phi * phi) / (count * (1.5 if rest.shape[1] > 1 else 1)))
+            MAX_PHI,
+            phi
+            + (EDGE + phi) * sqrt((1 - phi * phi) / (count * (1.5 if rest.shape[1] > 1 else 1))),
         )
         design, target = whitened(root * found.design, phi), whitened(root * values, phi)
+        if terms.from_zero:
+            first, last = float(ready.steps[0]), float(ready.steps[-1])
+            known = KNOWN * found.row(-first / max(1.0, last - first), found.extra)
+            design = np.vstack([design, known])
+            target = np.vstack([target, np.zeros((1, values.shape[1]))])
         coefficients = np.linalg.lstsq(design, target, rcond=None)[0]
         errors = target - design @ coefficients
         return cls(
             found=found,
-            coefficients=coefficients,
-            covariance=np.linalg.pinv(design.T @ design),
+            coefficients=np.asarray(coefficients, dtype=np.float64),
+            covariance=np.asarray(np.linalg.pinv(design.T @ design), dtype=np.float64),
             variance=(errors * errors).sum(axis=0) / max(1, count - parameters),
             spread=np.sqrt((rest * rest).sum(axis=0) / max(1, count - parameters)),
             effective=count * (1 - phi) / (1 + phi),
             points=ready.points,
-            floor=floor / ready.unit,
+            terms=terms,
             unit=ready.unit,
         )
 
@@ -221,7 +251,7 @@ class _Judge:
         error = sqrt(max(0.0, float(row @ self.covariance @ row) * float(self.variance[series])))
         freedom = self.effective - len(row)
         # A stretch of length w was found among about 1/w begins and as many ends.
-        level = LEVEL * (end - begin) ** 2
+        level = self.terms.level * (end - begin) ** 2
         direction, probability, reason = self._label(change, error, freedom, series, level)
         half = float(stdtrit(freedom, 0.975)) * error if freedom > 0 else inf
         interval = Interval(
@@ -235,18 +265,18 @@ class _Judge:
         if freedom < MIN_FREEDOM:
             reason = f"the points are worth {self.effective:.1f} independent ones, too few"
             return Direction.INCONCLUSIVE, nan, reason
-        beyond = _tail(abs(change) - self.floor / 2, error, freedom)
+        beyond = _tail(abs(change) - self.terms.floor / 2, error, freedom)
         clear = FEW_CLEAR * (FEW_FREEDOM - freedom) / (FEW_FREEDOM - MIN_FREEDOM)
         few = abs(change) < clear * float(self.spread[series])
-        if abs(change) >= self.floor and beyond < level and not few:
+        if abs(change) >= self.terms.floor and beyond < level and not few:
             return (Direction.UP if change > 0 else Direction.DOWN), 1 - beyond, None
         half = float(stdtrit(freedom, 0.975)) * error
         detectable = half + float(stdtrit(freedom, 0.8)) * error
-        inside = abs(change) + half <= self.floor
+        inside = abs(change) + half <= self.terms.floor
         unseen = float(stdtrit(freedom, 0.5 + NOTHING_SEEN / 2)) * error
-        if inside or (abs(change) <= unseen and detectable < DETECTABLE * self.floor):
-            low = _tail(self.floor - change, error, freedom)
-            high = _tail(self.floor + change, error, freedom)
+        if inside or (abs(change) <= unseen and detectable < DETECTABLE * self.terms.floor):
+            low = _tail(self.terms.floor - change, error, freedom)
+            high = _tail(self.terms.floor + change, error, freedom)
             return Direction.FLAT, max(0.0, 1 - low - high), None
         reason = "the change is not clear of the noise: log more points"
         return Direction.INCONCLUSIVE, 1 - beyond, reason
