@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from diagnostics.intervals import Interval
-from diagnostics.phases import EFFECT_FLOOR, RegimeVerdict, name_regime
+from diagnostics.phases import EFFECT_FLOOR, Movement, RegimeVerdict, name_regime
 from diagnostics.regimes import Regime
 from diagnostics.run import Run
+from diagnostics.schema import NATS_PER_TOKEN
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,12 @@ def compare(runs: Sequence[Run]) -> list[ComparisonRow]:
 
 
 def _row(run: Run, verdict: RegimeVerdict, caveats: tuple[str, ...]) -> ComparisonRow:
-    estimate = verdict.estimate
+    estimate, moved = verdict.estimate, verdict.movement
     known = estimate.n_pairs > 0
+    if not known and moved is not None:
+        caveats += _from_log(moved)
+    if moved is not None and moved.unit != NATS_PER_TOKEN:
+        moved = None
     return ComparisonRow(
         name=run.name,
         path=run.source.path,
@@ -72,15 +77,23 @@ def _row(run: Run, verdict: RegimeVerdict, caveats: tuple[str, ...]) -> Comparis
         status=run.status,
         step=estimate.step if known else None,
         regime=verdict.regime,
-        share=estimate.share,
-        delta_chosen=estimate.delta_chosen if known else None,
-        delta_rejected=estimate.delta_rejected if known else None,
+        share=verdict.share,
+        delta_chosen=None if moved is None else moved.chosen,
+        delta_rejected=None if moved is None else moved.rejected,
         reward_accuracy=estimate.reward_accuracy,
         ranking_accuracy=estimate.ranking_accuracy,
         drift=estimate.drift,
         verdict=verdict,
         caveats=caveats,
     )
+
+
+def _from_log(moved: Movement) -> tuple[str, ...]:
+    """Return what keeps the numbers of a log from those of a probe set."""
+    where = "read off its logged rewards, which average other pairs at each record"
+    if moved.unit == NATS_PER_TOKEN:
+        return (where,)
+    return (f"{where}; they are in {moved.unit}, and sizes do not compare",)
 
 
 _LOGPS = ["logps/chosen", "logps/rejected"]

@@ -53,6 +53,12 @@ class Diagnosis:
         return tuple(one for one in self.verdicts if one.status is Status.SUSPECTED)
 
     @property
+    def leading(self) -> str:
+        """The name of the pathology that says the same as the regime."""
+        name = self.regime.regime.value
+        return "flat_run" if self.regime.regime is Regime.FLAT else name
+
+    @property
     def healthy(self) -> bool:
         """Whether a regime could be named and no check says that something is wrong."""
         return self.regime.regime is not Regime.UNKNOWN and not (self.present or self.suspected)

@@ -20,7 +20,7 @@ from diagnostics.regimes import Regime
 from diagnostics.schema import NATS_PER_TOKEN
 from diagnostics.verdicts import Advice, Evidence, Verdict
 
-WIDTH, WIDEST, NARROWEST = 80, 100, 60
+WIDTH, WIDEST = 80, 100
 HEIGHT = 40  # lines of a card at most
 TABLE_WIDTH = 120
 CHART_ROWS = 7
@@ -49,7 +49,7 @@ class Screen:
         if not sys.stdout.isatty():
             return cls()
         columns = shutil.get_terminal_size((WIDTH, HEIGHT)).columns
-        return cls(width=min(WIDEST, max(NARROWEST, columns)))
+        return cls(width=min(WIDEST, max(WIDTH, columns)))
 
 
 DEFAULT_SCREEN = Screen()
@@ -57,11 +57,10 @@ DEFAULT_SCREEN = Screen()
 
 def line(diagnosis: Diagnosis, screen: Screen = DEFAULT_SCREEN) -> str:
     """Return a run's verdict in one line, with the names of what else is wrong."""
-    regime = diagnosis.regime.regime.value
     others = [
         f"{one.pathology.replace('_', ' ')}{'' if one in diagnosis.present else ' (suspected)'}"
         for one in (*diagnosis.present, *diagnosis.suspected)
-        if one.pathology != regime
+        if one.pathology != diagnosis.leading
     ]
     also = f"; also {', '.join(others)}" if others else ""
     return " ".join(f"{diagnosis.run.name}: {diagnosis.regime.sentence}{also}".split())
@@ -283,7 +282,7 @@ def _finding(verdict: Verdict, diagnosis: Diagnosis, width: int) -> list[str]:
     """Return what is wrong in a few lines: the sentence unless it leads the card, and a remedy."""
     title = capital(verdict.pathology.replace("_", " "))
     severity = f" ({verdict.severity})" if verdict.severity else ""
-    leads = verdict.pathology == diagnosis.regime.regime.value
+    leads = verdict.pathology == diagnosis.leading
     said = [] if leads else [f"{title}{severity}: {verdict.sentence}."]
     lines = [part for text in said for part in wrapped(text, width, "  ")]
     against = f"Try against {title.lower()}" if leads else "  Try"
@@ -311,11 +310,13 @@ def _hint(verdict: Verdict, width: int) -> list[str]:
 
 
 def _to_explain(diagnosis: Diagnosis) -> list[str]:
-    names = [one.pathology for one in diagnosis.present]
     regime = diagnosis.regime.regime
-    if regime.value in names or regime in (Regime.IDEAL, Regime.UNKNOWN):
-        return sorted(names, key=lambda name: name != regime.value)
-    return [regime.value, *names]
+    names = sorted(
+        (one.pathology for one in diagnosis.present), key=lambda name: name != diagnosis.leading
+    )
+    if names or regime in (Regime.IDEAL, Regime.UNKNOWN):
+        return names
+    return [regime.value]
 
 
 def _fitted(sections: Sequence[Sequence[list[str]]], room: int, width: int) -> list[str]:

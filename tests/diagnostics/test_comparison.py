@@ -14,6 +14,7 @@ from diagnostics.examples import example, nan_ridden
 from diagnostics.phases import name_regime
 from diagnostics.regimes import Regime
 from diagnostics.run import Run
+from tests.diagnostics.logged_runs import NOT_KNOWN
 from tests.diagnostics.probe_runs import any_run
 
 
@@ -39,17 +40,38 @@ def test_runs_on_the_same_pairs_from_the_same_policy_need_no_caveat() -> None:
     assert [row.caveats for row in rows] == [()] * len(rows)
 
 
-def test_a_run_without_a_probe_set_has_no_numbers() -> None:
+def test_a_run_without_a_probe_set_and_without_rewards_has_no_numbers() -> None:
     run = example(Regime.IDEAL)
-    (row,) = compare([replace(run, probes=run.probes.iloc[:0])])
+    bare = replace(
+        run, probes=run.probes.iloc[:0], train=run.train[["loss"]], evals=run.evals.iloc[:0]
+    )
+    (row,) = compare([bare])
     assert row.regime is Regime.UNKNOWN
     numbers = (row.share, row.delta_chosen, row.delta_rejected, row.reward_accuracy)
     assert (*numbers, row.ranking_accuracy, row.drift, row.step) == (None,) * 7
 
 
+def test_a_log_stands_beside_a_probe_set_where_its_unit_allows() -> None:
+    run = example(Regime.BOTH_FALL)
+    log = replace(run, probes=run.probes.iloc[:0])
+    unknown_beta = replace(log, meaning=NOT_KNOWN)
+    _, known, raw = compare([run, log, unknown_beta])
+    assert known.regime is raw.regime is Regime.BOTH_FALL
+    assert known.delta_chosen is not None
+    assert known.delta_chosen.value == pytest.approx(-0.30, abs=0.03)
+    assert known.caveats == (
+        "read off its logged rewards, which average other pairs at each record",
+    )
+    assert (raw.delta_chosen, raw.delta_rejected) == (None, None)
+    assert raw.share is not None
+    assert raw.share.value == pytest.approx(known.share.value, abs=0.05)
+    assert raw.caveats[0].endswith("they are in reward units, and sizes do not compare")
+
+
 def test_the_measure_is_the_first_run_that_has_a_probe_set() -> None:
     run = example(Regime.IDEAL)
-    rows = compare([replace(run, probes=run.probes.iloc[:0], name="blind"), run])
+    blind = replace(run, probes=run.probes.iloc[:0], train=run.train[["loss"]], name="blind")
+    rows = compare([replace(blind, evals=run.evals.iloc[:0]), run])
     assert [row.caveats for row in rows] == [(), ()]
 
 
