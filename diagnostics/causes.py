@@ -204,5 +204,7 @@ EXPLANATIONS: dict[Regime, tuple[Explanation, ...]] = {
 
 def _sft_share(reading: Reading, first: Measured, weight: float) -> float | None:
     """Return what part of the mean d_w the SFT term makes up at the first evaluation."""
+    if reading.method is not None and not reading.method.paired:
+        return None  # its term is a mean over another number of examples than the loss
     share = weight * first.pull / first.band.weight_chosen if first.band.weight_chosen > 0 else nan
     return float(min(share, 1.0)) if isfinite(share) else None

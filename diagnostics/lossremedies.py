@@ -112,7 +112,7 @@ def less_sft(reading: Reading) -> Advice | None:
     name, present = method_name(reading), _present_sft(reading)
     if name in ("sft", "orpo") or not present > 0:
         return None
-    token, sequence = (sft_weight(reading, reduction) for reduction in ("token", "sequence"))
+    token, sequence = (sft_weight(reading, one, falling=False) for one in ("token", "sequence"))
     own = token if _own_reduction(reading) == "token" else sequence
     measured = own is not None and own.high < present
     value = own.centre if own is not None and measured else present / STEP

@@ -95,24 +95,20 @@ def flipped(seed: int = 0, share: float = 0.2) -> Run:
     return replace(run, probes=probes)
 
 
-def lengthened(seed: int = 0, per_token: float = 0.03, per_doubling: float = 0.15) -> Run:
-    """Return a run that comes to favour length.
+def lengthened(seed: int = 0, per_token: float = 0.03) -> Run:
+    """Return a run whose policy comes to write longer text.
 
     A reference sample gains `per_token` nats with each of its tokens, less a constant that keeps
-    the probabilities summed to 1; a pair's margin `per_doubling` nats per token with each doubling
-    of chosen over rejected length.
+    the probabilities summed to 1: the policy's mean length is that of the exponential tilt.
     """
     run = example(Regime.IDEAL, seed, pairs=256, name=f"lengthened-{seed}")
-    probes, samples = run.probes.copy(), run.samples.copy()
+    samples = run.samples.copy()
     start = samples.groupby("sample")["logps"].transform("first")
     progress = samples["step"] / samples["step"].max()
     gain = per_token * progress * samples["completion_tokens"]
     total = np.exp(gain).groupby(samples["step"]).transform("mean")
     samples["logps"] = start + gain - np.log(total)
-    chosen, rejected = (probes[f"completion_tokens/{side}"] for side in SIDES)
-    progress = probes["step"] / probes["step"].max()
-    probes["logps/chosen"] += per_doubling * progress * np.log2(chosen / rejected) * chosen
-    return replace(run, probes=probes, samples=samples)
+    return replace(run, samples=samples)
 
 
 def probed(

@@ -80,22 +80,28 @@ def _pull(rows: pd.DataFrame, reduction: str) -> float:
     return sft_pull(finite_numbers(rows["completion_tokens/chosen"]).tolist(), reduction)
 
 
-def decisive(reading: Reading) -> Measured | None:
-    """Return the first evaluation at which q is outside the band, or else the first of all.
+def decisive(reading: Reading, *, falling: bool = True) -> Measured | None:
+    """Return the first evaluation at which q is below the band (`falling`) or above it.
 
-    The pull d_l decays as pairs are learned, so a late window would be too low for the start.
+    Where there is none, the first of all: the pull d_l decays as pairs are learned, so a late
+    window would be too low for the start.
     """
     bands = measured(reading)
-    outside = [one for one in bands if one.band.slack < 0]
+    outside = [
+        one
+        for one in bands
+        if (one.band.q < one.band.low if falling else one.band.q > one.band.high)
+    ]
     return next(iter([*outside, *bands]), None)
 
 
-def sft_weight(reading: Reading, reduction: str) -> Window | None:
+def sft_weight(reading: Reading, reduction: str, *, falling: bool = True) -> Window | None:
     """Return the safe coefficients of an SFT term with "token" or "sequence" reduction.
 
-    None where gradients were not measured, or no coefficient keeps rejected from rising.
+    `falling` says whether chosen falls, or else rejected rises. None where gradients were not
+    measured, or no coefficient keeps rejected from rising.
     """
-    found = decisive(reading)
+    found = decisive(reading, falling=falling)
     window = None if found is None else safe_window(reading.run, found.step, reduction)
     return None if found is None or window is None else _window(window.low, window.high, found.step)
 
@@ -107,7 +113,7 @@ def odds_weight(reading: Reading) -> Window | None:
     d_l, chosen rises if e/lambda > u_l rho q* - u_w and rejected falls if
     e/lambda < u_l q*/rho - u_w.
     """
-    found = decisive(reading)
+    found = decisive(reading, falling=False)
     weight, lam = (reading.hyper.get(name) for name in ("sft_weight", "beta"))
     scope = reading.run.config.get("sft_scope", "completion")
     if found is None or scope != "completion" or not _positive(weight) or not _positive(lam):
@@ -126,7 +132,7 @@ def odds_weight(reading: Reading) -> Window | None:
 
 def desirable_ratio(reading: Reading) -> Window | None:
     """Return the safe values of lambda_D / lambda_U, KTO's two weights, by their gradients."""
-    found = decisive(reading)
+    found = decisive(reading, falling=False)
     weights = [reading.hyper.get(f"{name}desirable_weight") for name in ("", "un")]
     if found is None or not all(_positive(one) for one in weights):
         return None
