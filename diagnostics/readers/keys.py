@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from diagnostics.readers.numbers import number
@@ -85,41 +85,75 @@ def _kind(word: str) -> Kind:
     return "eval" if word == "eval" else "train"
 
 
+class _Part(NamedTuple):
+    """Which keys of a row make one record, and what they are called there."""
+
+    kind: Kind
+    names: tuple[str, ...]
+    keys: tuple[str, ...]
+    split: str | None
+
+
 def records_of(row: Mapping[str, Any], **known: Any) -> list[Record]:
     """Return the records of one flat row of any trainer of the transformers family.
 
     A row may hold train and eval values at once (a tracker's); names without a prefix belong to
     the eval record where all others do. `known` overrides the fields of `Record`.
     """
-    parts: dict[Kind | None, dict[str, Any]] = {}
-    for key, value in row.items():
+    parts, step_keys, epoch_key = _layout(tuple(row))
+    step = step_of(row) if step_keys else None
+    epoch = None if epoch_key is None else number(row[epoch_key])
+    found = []
+    for kind, names, keys, split in parts:
+        values = dict(zip(names, [row[key] for key in keys], strict=True))
+        record = Record(step, kind, values, None, epoch, False, split)
+        found.append(record._replace(**known) if known else record)
+    return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _layout(keys: tuple[Any, ...]) -> tuple[tuple[_Part, ...], bool, str | None]:
+    """Return the records that rows of these keys make, whether they state a step, and the epoch.
+
+    Rows of one log have a few sets of keys, so this is worked out once for each.
+    """
+    parts: dict[Kind | None, dict[str, str]] = {}
+    for key in keys:
         if isinstance(key, str) and key not in STEP_KEYS:
             kind, bare = place(key)
-            parts.setdefault(kind, {})[bare] = value
+            parts.setdefault(kind, {})[bare] = key
+    if "eval" in parts and set(parts.get("train", {})) == {"epoch"}:
+        # Trackers get the epoch of an eval row as "train/epoch".
+        parts["eval"].update(parts.pop("train"))
     loose = parts.pop(None, {})
-    fields = {"step": step_of(row), "epoch": _epoch(loose, parts), "time": None} | known
+    every = {name: key for names in (*parts.values(), loose) for name, key in names.items()}
+    steps = any(key in STEP_KEYS for key in keys)
+    return tuple(_parts(parts, loose)), steps, every.get("epoch")
+
+
+def _parts(parts: dict[Kind | None, dict[str, str]], loose: dict[str, str]) -> Iterator[_Part]:
+    """Yield the records of keys that say what they belong to, and of `loose` ones that do not."""
     if "final" in parts:
-        values = loose | parts.get("train", {}) | parts["final"]
-        return [Record(**{**fields, "kind": "final", "values": values})]
+        names = loose | parts.get("train", {}) | parts["final"]
+        yield _Part("final", tuple(names), tuple(names.values()), None)
+        return
     only_eval = "eval" in parts and "train" not in parts and "loss" not in loose
     home: Kind = "eval" if only_eval else "train"
-    shared = {"epoch", "learning_rate"} if home == "train" and "train" not in parts else set()
+    shared = {"epoch", "learning_rate"} if home == "train" and parts else set()
     if home == "eval" and "kl" in loose:
         # LLaMA-Factory's KTO: a sum over the evaluation, under the name of the train value.
         loose["kl of eval under its train key"] = loose.pop("kl")
     if set(loose) - shared or not parts:
         parts[home] = loose | parts.get(home, {})
-    return [_record(kind, values, fields) for kind, values in parts.items() if kind and values]
+    for kind, names in parts.items():
+        split = None
+        if kind == "eval" and "loss" not in names:
+            split, names = split_of(names)
+        if kind is not None and names:
+            yield _Part(kind, tuple(names), tuple(names.values()), split)
 
 
-def _record(kind: Kind, values: dict[str, Any], fields: dict[str, Any]) -> Record:
-    split = None
-    if kind == "eval" and "loss" not in values:
-        split, values = split_of(values)
-    return Record(**{"kind": kind, "values": values, "split": split, **fields})
-
-
-def split_of(values: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+def split_of(values: dict[str, str]) -> tuple[str | None, dict[str, str]]:
     """Return the evaluation set that an eval row is of, and the row without that name.
 
     With several sets the loss and the run time carry the set's name and the rewards do not.
@@ -142,11 +176,4 @@ def step_of(row: Mapping[str, Any]) -> int | None:
             found = number(value)
             if found is not None and 0 <= found < 2**53:
                 return round(found)
-    return None
-
-
-def _epoch(loose: Mapping[str, Any], parts: Mapping[Any, Mapping[str, Any]]) -> float | None:
-    for values in (loose, *parts.values()):
-        if "epoch" in values:
-            return number(values["epoch"])
     return None

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from diagnostics.readers.event_config import configuration_in
 from diagnostics.readers.opening import names_in
 from diagnostics.readers.producers import LLAMA_FACTORY, SWIFT, TORCHTUNE, TRL
 
@@ -40,6 +41,9 @@ def configuration_beside(path: Path) -> dict[str, Any]:
         for name, read in _readers(names):
             content = _content(place / name)
             for key, value in plain(read(content) if content else {}).items():
+                found.setdefault(key, value)
+        if "runs" in names:
+            for key, value in plain(configuration_in(place)).items():
                 found.setdefault(key, value)
         if PICKLE in names:
             found.setdefault(PICKLE, "not read: opening a pickle would run the code in it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -147,18 +148,15 @@ def _read_csv(path: Path, table: TableFile) -> None:
         return "skip"
 
     parse = pa.csv.ParseOptions(delimiter=separator(text) or ",", invalid_row_handler=skip)
-    rows = None
+    rows, encoding = None, _encoding(path)
     for types in (None, pa.string()):
-        for encoding in ("utf-8", "latin-1"):
-            ragged.clear()
-            try:
-                rows = _csv_rows(path, parse, types, encoding)
-            except (pa.ArrowException, ValueError, UnicodeDecodeError) as error:
-                problem = error
-                continue
-            break
-        if rows is not None:
-            break
+        ragged.clear()
+        try:
+            rows = _csv_rows(path, parse, types, encoding)
+        except (pa.ArrowException, ValueError) as error:
+            problem = error
+            continue
+        break
     if rows is None:
         raise MalformedLog(
             f"{path}: cannot be read as CSV ({str(problem).split(chr(10))[0][:120].lower()}),"
@@ -176,6 +174,19 @@ def _read_csv(path: Path, table: TableFile) -> None:
         )
     if ragged:
         table.caveats.append(f"{len(ragged)} rows with too few or too many cells were left out.")
+
+
+def _encoding(path: Path) -> str:
+    """Return UTF-8 where the whole file is that, else an encoding that takes any bytes."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with open_log(path) as stream:
+        try:
+            while piece := stream.read(1 << 22):
+                decoder.decode(piece)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "latin-1"
+    return "utf-8"
 
 
 def _csv_rows(path: Path, parse: Any, types: Any, encoding: str) -> Any:

@@ -20,16 +20,15 @@ import pandas as pd
 from diagnostics.errors import MalformedLog
 from diagnostics.readers.assembly import Origin, assemble_frames
 from diagnostics.readers.contract import Hints, Reader
+from diagnostics.readers.event_config import IN_NAME, configuration
 from diagnostics.readers.event_files import Events, Scalars, read_events
 from diagnostics.readers.keys import place
-from diagnostics.readers.opening import head, json_value, names_in, open_log, recognising
+from diagnostics.readers.opening import head, names_in, open_log, recognising
+from diagnostics.readers.sidecars import configuration_beside
 from diagnostics.run import Run, empty_steps
 
 # Every event file begins with a record of its version.
 MARK = b"brain.Event:"
-_IN_NAME = "tfevents"
-
-CONFIG_TEXTS = ("model_config/text_summary", "args/text_summary")
 # Logged once at the end of `Trainer.train`, at the step of the last row.
 _FINAL = ("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos")
 
@@ -84,7 +83,7 @@ class _Part:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [folder / name for name in names_in(folder) if _IN_NAME in name]
+    return [folder / name for name in names_in(folder) if IN_NAME in name]
 
 
 def _part(path: Path) -> _Part:
@@ -96,16 +95,8 @@ def _part(path: Path) -> _Part:
         part.started = min(float(points.times[0]) for points in filled)
         part.first = min(int(points.steps.min()) for points in filled)
         part.last = max(int(points.steps.max()) for points in filled)
-    for tag in CONFIG_TEXTS:
-        part.config.update(_configuration(events.texts.get(tag, "")))
+    part.config = configuration(events.texts)
     return part
-
-
-def _configuration(words: str) -> dict[str, Any]:
-    """Return the mapping that a text summary holds, maybe in a Markdown code block."""
-    text = words.strip().removeprefix("```json").strip("`\n ")
-    value = json_value(text.encode()) if text.startswith("{") else None
-    return value if isinstance(value, dict) else {}
 
 
 def _runs(parts: Sequence[_Part]) -> list[list[_Part]]:
@@ -120,7 +111,7 @@ def _runs(parts: Sequence[_Part]) -> list[list[_Part]]:
 
 
 def _run(parts: list[_Part], path: Path, name: str, hints: Hints, label: str | None) -> Run:
-    config: dict[str, Any] = {}
+    config = configuration_beside(path)
     for part in parts:
         config.update(part.config)
     scalars, cut = _joined(parts)
@@ -135,7 +126,7 @@ def _run(parts: list[_Part], path: Path, name: str, hints: Hints, label: str | N
             # Among tags that say what they are, a bare one is no row of training.
             kind, key = "train", tag if not loose else key
         tables[kind].setdefault(key, points)
-    train, evals = _frame(tables["train"]), _frame(tables["eval"])
+    train, evals = _epochs_apart(_frame(tables["train"]), _frame(tables["eval"]))
     final, train = _final(tables["final"], train)
     origin = Origin(
         path=path,
@@ -185,6 +176,17 @@ def _frame(columns: dict[str, Scalars]) -> pd.DataFrame:
         table[key] = column
         table["time"][rows] = points.times
     return pd.DataFrame(table, index=pd.Index(steps, dtype=np.int64, name="step"))
+
+
+def _epochs_apart(train: pd.DataFrame, evals: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give the eval rows their epoch, which transformers logs as `train/epoch` with them too."""
+    if "epoch" not in train or "epoch" in evals:
+        return train, evals
+    epochs = train["epoch"].reindex(evals.index)
+    if epochs.notna().any():
+        evals = evals.assign(epoch=epochs)
+    others = train.drop(columns=["epoch", "time"])
+    return train[others.notna().any(axis=1) | ~train.index.isin(evals.index)], evals
 
 
 def _final(
