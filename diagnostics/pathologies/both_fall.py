@@ -58,6 +58,7 @@ from diagnostics.pathologies.contract import Pathology
 from diagnostics.pathologies.movement import (
     absent,
     corrected,
+    elsewhere,
     level,
     present,
     short,
@@ -67,6 +68,7 @@ from diagnostics.reading import Reading
 from diagnostics.regimes import Regime
 from diagnostics.run import Run
 from diagnostics.schema import NATS, NATS_PER_TOKEN
+from diagnostics.trends import Direction
 from diagnostics.verdicts import Evidence, Status, Verdict
 
 NAME = "both_fall"
@@ -83,7 +85,7 @@ def check(reading: Reading, *, large: float = LARGE, large_share: float = LARGE_
     if found.regime is Regime.UNKNOWN:
         return unnamed(NAME, reading)
     if found.regime is not Regime.BOTH_FALL:
-        return absent(NAME, reading)
+        return elsewhere(NAME, reading, Direction.DOWN, Direction.DOWN)
     ends = level(reading, "chosen")
     if ends is not None and ends >= 0:
         return absent(NAME, reading, "; yet chosen still ends above the reference")

@@ -47,10 +47,18 @@ from __future__ import annotations
 
 from diagnostics import examples
 from diagnostics.pathologies.contract import Pathology
-from diagnostics.pathologies.movement import absent, level, present, setting, unnamed
+from diagnostics.pathologies.movement import (
+    absent,
+    elsewhere,
+    level,
+    present,
+    setting,
+    unnamed,
+)
 from diagnostics.reading import Reading
 from diagnostics.regimes import Regime
 from diagnostics.run import Run
+from diagnostics.trends import Direction
 from diagnostics.verdicts import Status, Verdict
 
 NAME = "both_rise"
@@ -62,7 +70,7 @@ def check(reading: Reading) -> Verdict:
     if regime is Regime.UNKNOWN:
         return unnamed(NAME, reading)
     if regime is not Regime.BOTH_RISE:
-        return absent(NAME, reading)
+        return elsewhere(NAME, reading, Direction.UP, Direction.UP)
     ends = level(reading, "rejected")
     if ends is not None and ends <= 0:
         return absent(NAME, reading, "; yet rejected still ends below the reference")

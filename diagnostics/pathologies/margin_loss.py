@@ -50,6 +50,7 @@ from diagnostics.naming import Basis
 from diagnostics.pathologies.contract import Pathology
 from diagnostics.pathologies.movement import (
     absent,
+    cannot_tell,
     held_out,
     not_applicable,
     present,
@@ -60,6 +61,7 @@ from diagnostics.reading import Reading
 from diagnostics.regimes import Regime
 from diagnostics.run import Run
 from diagnostics.schema import NATS
+from diagnostics.trends import Direction
 from diagnostics.verdicts import Evidence, Status, Verdict
 
 NAME = "margin_loss"
@@ -72,6 +74,8 @@ def check(reading: Reading) -> Verdict:
     found = reading.regime
     if found.regime is Regime.UNKNOWN:
         return unnamed(NAME, reading)
+    if found.regime is Regime.MIXED and found.directions.margin is Direction.INCONCLUSIVE:
+        return cannot_tell(NAME, f"the margin has no clear direction ({found.sentence})")
     if found.regime is not Regime.MARGIN_LOSS or found.movement is None:
         return absent(NAME, reading)
     margin, unit, status = found.movement.margin, found.movement.unit, Status.PRESENT

@@ -9,7 +9,9 @@ import numpy as np
 from diagnostics.advice import advice
 from diagnostics.naming import Basis, RegimeVerdict
 from diagnostics.reading import Reading
+from diagnostics.regimes import Regime
 from diagnostics.share import SPLITS
+from diagnostics.trends import Direction
 from diagnostics.verdicts import Evidence, Status, Verdict
 
 NO_PROBE = (
@@ -66,6 +68,19 @@ def present(
         unseen=unseen(found, tide=tide),
         severity=found.severity,
     )
+
+
+def elsewhere(name: str, reading: Reading, chosen: Direction, rejected: Direction) -> Verdict:
+    """Return the verdict of a check that wants these directions and met another regime.
+
+    Where the sides that have a direction are as wanted, the others may be too.
+    """
+    moved = reading.regime.directions
+    pairs = ((moved.chosen, chosen), (moved.rejected, rejected))
+    could_be = all(is_ in (wanted, Direction.INCONCLUSIVE) for is_, wanted in pairs)
+    if reading.regime.regime is Regime.MIXED and could_be:
+        return cannot_tell(name, f"it may be on its way ({reading.regime.sentence})")
+    return absent(name, reading)
 
 
 def absent(name: str, reading: Reading, tail: str = "") -> Verdict:

@@ -45,6 +45,7 @@ from diagnostics import examples
 from diagnostics.pathologies.contract import Pathology
 from diagnostics.pathologies.movement import (
     absent,
+    elsewhere,
     held_out,
     level,
     not_applicable,
@@ -54,6 +55,7 @@ from diagnostics.pathologies.movement import (
 from diagnostics.reading import Reading
 from diagnostics.regimes import Regime
 from diagnostics.run import Run
+from diagnostics.trends import Direction
 from diagnostics.verdicts import Status, Verdict
 
 NAME = "reversed"
@@ -67,7 +69,7 @@ def check(reading: Reading) -> Verdict:
     if regime is Regime.UNKNOWN:
         return unnamed(NAME, reading)
     if regime is not Regime.REVERSED:
-        return absent(NAME, reading)
+        return elsewhere(NAME, reading, Direction.DOWN, Direction.UP)
     chosen, rejected = level(reading, "chosen"), level(reading, "rejected")
     if chosen is not None and rejected is not None and not chosen < 0 < rejected:
         return absent(NAME, reading, "; yet the sides end where their labels want them")
