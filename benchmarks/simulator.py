@@ -363,3 +363,15 @@ def nulls() -> dict[str, Nuisance]:
         "wander": replace(base, wander=0.3 * FLOOR / 0.1),
         "periodic order": replace(base, order=0.3),
     }
+
+
+def mixed_case(rng: Generator) -> SimulatedLog:
+    """Return a run of any clearness, t from 0.5 to 60: what stated probabilities are checked on."""
+    points = int(np.exp(rng.uniform(np.log(20), np.log(2000))))
+    amplitude = float(np.exp(rng.uniform(np.log(0.05), np.log(3))))
+    t = float(np.exp(rng.uniform(np.log(0.5), np.log(60))))
+    how = ordinary(rng, 1.0, phi=float(rng.choice([0, 0.2, 0.3, 0.4, 0.6])))
+    how = replace(how, noise=noise_for(amplitude, t, points, how.phi))
+    sides = rng.choice([-1, 0, 1], 2) * amplitude * rng.uniform(0.4, 1.5, 2)
+    shape = str(rng.choice(["linear", "exponential", "smooth"]))
+    return simulate(rng, points, [Segment(1.0, float(sides[0]), float(sides[1]), shape)], how)
