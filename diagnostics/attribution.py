@@ -104,7 +104,7 @@ def _attribution(run: Run, moved: pd.DataFrame, start: int, step: int) -> Attrib
 
     def per_pair(rows: pd.DataFrame, column: str) -> Floats:
         sums = rows.groupby("pair")[column].sum().reindex(pairs, fill_value=0.0)
-        return sums.to_numpy(np.float64)
+        return np.asarray(sums, dtype=np.float64)
 
     margin = clustered_mean(per_pair(moved, "margin"), clusters, count)
     common = clustered_mean(per_pair(moved, "common"), clusters, count)

@@ -83,13 +83,13 @@ def read_log(path: str | os.PathLike[str]) -> LogContents:
         for line, after, ended in _lines(stream):
             if ended:
                 contents.offset = after
-            record = _record(line)
+            record = record_of(line)
             if record is None:
                 contents.torn_lines += 1
                 contents.open_line = not ended
                 contents.starting = line is not None and _is_torn_header(line, after)
             elif record:
-                _take(record, rows, contents)
+                take(record, rows, contents)
     contents.train, contents.evals = (
         [rows[kind][step] for step in sorted(rows[kind])] for kind in ROW_KINDS
     )
@@ -117,7 +117,7 @@ def follow(path: str | os.PathLike[str], offset: int) -> tuple[list[dict[str, An
             if not ended:
                 break
             offset = after
-            record = _record(line)
+            record = record_of(line)
             if record:
                 records.append(record)
             if offset - start >= FOLLOW_BYTES:
@@ -162,7 +162,7 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[bytes | None, int, bool]]:
         yield line, offset, chunk.endswith(b"\n")
 
 
-def _record(line: bytes | None) -> dict[str, Any] | None:
+def record_of(line: bytes | None) -> dict[str, Any] | None:
     """Return the record of a line, an empty one for a blank line, None for anything else."""
     if line is None:
         return None
@@ -228,7 +228,7 @@ def _restored(value: Any, name: str) -> Any:
     return value
 
 
-def _take(
+def take(
     record: dict[str, Any], rows: dict[str, dict[int, dict[str, Any]]], contents: LogContents
 ) -> None:
     """Add one record to the contents of a log."""
