@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from diagnostics.causes import causes, unexplained
+from diagnostics.forecast import Forecast, Refusal, forecast, learning_rate_clock
 from diagnostics.naming import SEVERITY_BANDS, RegimeVerdict
 from diagnostics.pathologies import PATHOLOGIES
 from diagnostics.reading import Reading
@@ -34,8 +35,9 @@ class Diagnosis:
     reading: Reading
     regime: RegimeVerdict
     verdicts: tuple[Verdict, ...]
-    causes: tuple[Cause, ...] = ()
-    unexplained: str | None = None
+    causes: tuple[Cause, ...]
+    unexplained: str | None
+    forecast: Forecast | Refusal
 
     @property
     def run(self) -> Run:
@@ -79,7 +81,19 @@ def diagnose(run: Run) -> Diagnosis:
         verdicts=tuple(sorted(verdicts, key=_rank)),
         causes=causes(reading),
         unexplained=unexplained(reading),
+        forecast=_forecast(reading),
     )
+
+
+def _forecast(reading: Reading) -> Forecast | Refusal:
+    """Return where chosen is going, on the clock of the configured learning rate."""
+    config = reading.run.config
+    total, warmup = config.get("max_steps"), config.get("warmup_ratio")
+    if not isinstance(total, int) or isinstance(total, bool) or total < 1:
+        return forecast(reading.estimates)
+    schedule = str(config.get("lr_scheduler_type", ""))
+    rise = float(warmup) if isinstance(warmup, int | float) and 0 <= warmup < 1 else 0.0
+    return forecast(reading.estimates, total, learning_rate_clock(schedule, total, rise))
 
 
 def _rank(verdict: Verdict) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from diagnostics.diagnosis import Diagnosis
+from diagnostics.forecast import Forecast, Refusal
 from diagnostics.naming import Basis, NamedPhase
 from diagnostics.phases import regime_path
 
@@ -59,10 +60,17 @@ def record(diagnosis: Diagnosis) -> dict[str, Any]:
         "verdicts": [asdict(one) for one in diagnosis.verdicts],
         "causes": [asdict(one) for one in diagnosis.causes],
         "unexplained": diagnosis.unexplained,
+        "forecast": _forecast(diagnosis.forecast),
         "caveats": list(diagnosis.caveats),
         "run_caveats": list(run.caveats),
         "unrecognised": list(run.unrecognised),
     }
+
+
+def _forecast(forecast: Forecast | Refusal) -> dict[str, Any]:
+    if isinstance(forecast, Refusal):
+        return {"refused": forecast.reason}
+    return {"refused": None, **asdict(forecast)}
 
 
 def n_points(diagnosis: Diagnosis) -> int:

@@ -6,13 +6,9 @@ page's own policy forbids it to load anything.
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from diagnostics import tables
 from diagnostics.diagnosis import Diagnosis
@@ -20,7 +16,20 @@ from diagnostics.figures import embed, style
 from diagnostics.figures.change import change
 from diagnostics.figures.curves import Band, curves, families, reading_aid
 from diagnostics.figures.plane import Track, plane
-from diagnostics.intervals import Interval, number
+from diagnostics.forecast import Forecast
+from diagnostics.intervals import number
+from diagnostics.markup import (
+    NOT_KNOWN,
+    counted,
+    escaped,
+    folded,
+    sentence,
+    shortened,
+    span,
+    table,
+    threshold,
+    value_of,
+)
 from diagnostics.naming import Basis, NamedPhase
 from diagnostics.pathologies import PATHOLOGIES
 from diagnostics.regimes import Regime
@@ -46,10 +55,6 @@ STRENGTHS = {
     "C": "C, practitioners",
     "D": "D, derived only",
 }
-LONGEST_VALUE = 200  # signs of one setting
-NOT_KNOWN = "–"
-COUNTED = ("pairs", "records")
-_MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
 
 def write(found: Sequence[Diagnosis], path: Path, problems: Sequence[str] = ()) -> None:
@@ -70,8 +75,11 @@ def page(found: Sequence[Diagnosis], problems: Sequence[str] = ()) -> str:
     title = f"Seesaw: {found[0].run.name}" if one else f"Seesaw: {len(found)} runs"
     made = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
     facts = f"{_facts(found[0])} · " if one else ""
-    parts = [f"<h1>{_text(title)}</h1>", f'<p class="muted">{_text(facts)}report of {made}</p>']
-    parts += [f'<p class="bad">Not read: {_text(problem)}</p>' for problem in problems]
+    parts = [
+        f"<h1>{escaped(title)}</h1>",
+        f'<p class="muted">{escaped(facts)}report of {made}</p>',
+    ]
+    parts += [f'<p class="bad">Not read: {escaped(problem)}</p>' for problem in problems]
     if not one:
         parts += [_overview(found), _differences(found)]
     parts += [_run(diagnosis, index, alone=one) for index, diagnosis in enumerate(found)]
@@ -79,7 +87,7 @@ def page(found: Sequence[Diagnosis], problems: Sequence[str] = ()) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        f"<title>{_text(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{escaped(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(part for part in parts if part)
         + f"\n</main>\n{embed.scripts()}\n</body>\n</html>\n"
     )
@@ -108,7 +116,7 @@ def _overview(found: Sequence[Diagnosis]) -> str:
         "Each path starts at the origin and ends at its mark, with its 95 % interval. Above the "
         "dotted line the margin has grown.",
     )
-    return _table(heads, rows, numbers=(3, 4, 5)) + (drawn if tracks else "")
+    return table(heads, rows, numbers=(3, 4, 5)) + (drawn if tracks else "")
 
 
 def _row(diagnosis: Diagnosis, index: int) -> list[str]:
@@ -116,14 +124,14 @@ def _row(diagnosis: Diagnosis, index: int) -> list[str]:
     moved = verdict.movement
     names = ", ".join(TITLES.get(one.pathology, one.pathology) for one in diagnosis.present)
     return [
-        f'<a href="#run-{index}">{_text(diagnosis.run.name)}</a>',
-        _text(tables.method_title(diagnosis.run.method)),
+        f'<a href="#run-{index}">{escaped(diagnosis.run.name)}</a>',
+        escaped(tables.method_title(diagnosis.run.method)),
         _badge(verdict.regime),
-        _interval(verdict.share),
-        _interval(moved.chosen if moved else None, sign=True),
-        _interval(moved.rejected if moved else None, sign=True),
-        _text(moved.unit if moved else NOT_KNOWN),
-        _text(names or NOT_KNOWN),
+        value_of(verdict.share),
+        value_of(moved.chosen if moved else None, sign=True),
+        value_of(moved.rejected if moved else None, sign=True),
+        escaped(moved.unit if moved else NOT_KNOWN),
+        escaped(names or NOT_KNOWN),
     ]
 
 
@@ -134,10 +142,13 @@ def _differences(found: Sequence[Diagnosis]) -> str:
         return '<p class="muted">The configurations that the logs hold do not differ.</p>'
     heads = ("Setting", *(diagnosis.run.name for diagnosis in found))
     rows = [
-        [f"<code>{_text(setting)}</code>", *(_text(_cut(value)) for value in values)]
+        [
+            f"<code>{escaped(setting)}</code>",
+            *(escaped(shortened(value)) for value in values),
+        ]
         for setting, values in zip(frame.index, frame.to_numpy().tolist(), strict=True)
     ]
-    return f"<h3>Where the configurations differ</h3>{_table(heads, rows)}"
+    return f"<h3>Where the configurations differ</h3>{table(heads, rows)}"
 
 
 # One run.
@@ -145,7 +156,7 @@ def _differences(found: Sequence[Diagnosis]) -> str:
 
 def _run(diagnosis: Diagnosis, index: int, *, alone: bool) -> str:
     run = diagnosis.run
-    heading = f'<h2>{_text(run.name)}</h2>\n<p class="muted">{_text(_facts(diagnosis))}</p>'
+    heading = f'<h2>{escaped(run.name)}</h2>\n<p class="muted">{escaped(_facts(diagnosis))}</p>'
     unwell = [*diagnosis.present, *diagnosis.suspected]
     heard = "What is wrong" if diagnosis.present else "What may be wrong"
     parts = [
@@ -153,6 +164,7 @@ def _run(diagnosis: Diagnosis, index: int, *, alone: bool) -> str:
         _verdict(diagnosis),
         *([f"<h3>{heard}</h3>{''.join(map(_finding, unwell))}"] if unwell else []),
         _causes(diagnosis),
+        _forecast(diagnosis),
         _figures(diagnosis),
         _phases(diagnosis.regime.phases),
         _numbers("The numbers behind the regime", diagnosis.regime.evidence),
@@ -173,7 +185,9 @@ def _facts(diagnosis: Diagnosis) -> str:
 
 def _verdict(diagnosis: Diagnosis) -> str:
     verdict = diagnosis.regime
-    severity = f'<span class="badge bad">{_text(verdict.severity)}</span>' * bool(verdict.severity)
+    severity = f'<span class="badge bad">{escaped(verdict.severity)}</span>' * bool(
+        verdict.severity
+    )
     benign = '<span class="badge good">within the tide</span>' * verdict.benign
     basis = {
         Basis.PROBE: "read from the probe set",
@@ -183,8 +197,8 @@ def _verdict(diagnosis: Diagnosis) -> str:
     return (
         f'<div class="card"><div class="badges">{_badge(verdict.regime)}{severity}{benign}'
         f'<span class="muted">{basis}</span></div>'
-        f'<p class="lead">{_sentence(verdict.sentence)}</p>'
-        f'<p class="muted">Confidence {_text(verdict.confidence)}.</p></div>'
+        f'<p class="lead">{sentence(verdict.sentence)}</p>'
+        f'<p class="muted">Confidence {escaped(verdict.confidence)}.</p></div>'
     )
 
 
@@ -192,48 +206,58 @@ def _finding(verdict: Verdict) -> str:
     colour = "bad" if verdict.status is Status.PRESENT else "warn"
     badges = [verdict.status.value, verdict.severity]
     badges += [f"since step {verdict.since:,}" if verdict.since is not None else None]
-    shown = "".join(f'<span class="badge">{_text(one)}</span>' for one in badges if one)
+    shown = "".join(f'<span class="badge">{escaped(one)}</span>' for one in badges if one)
     title = TITLES.get(verdict.pathology, verdict.pathology)
-    unseen = "".join(f"<li>{_sentence(one)}</li>" for one in verdict.unseen)
+    unseen = "".join(f"<li>{sentence(one)}</li>" for one in verdict.unseen)
     return (
-        f'<div class="card finding {colour}"><h4>{_text(title)}</h4>'
-        f'<div class="badges">{shown}</div><p>{_sentence(verdict.sentence)}</p>'
+        f'<div class="card finding {colour}"><h4>{escaped(title)}</h4>'
+        f'<div class="badges">{shown}</div><p>{sentence(verdict.sentence)}</p>'
         + "".join(map(_advice, verdict.advice[:1]))
-        + _folded("More to try", "".join(map(_advice, verdict.advice[1:])))
-        + _folded("What could not be seen", f"<ul>{unseen}</ul>" if unseen else "")
+        + folded("More to try", "".join(map(_advice, verdict.advice[1:])))
+        + folded("What could not be seen", f"<ul>{unseen}</ul>" if unseen else "")
         + "</div>"
     )
 
 
 def _causes(diagnosis: Diagnosis) -> str:
     items = "".join(
-        f"<li>{_sentence(one.sentence)} "
-        f'<span class="muted">{_sentence(f"{one.strength}; to settle it: {one.settle}")}</span>'
+        f"<li>{sentence(one.sentence)} "
+        f'<span class="muted">{sentence(f"{one.strength}; to settle it: {one.settle}")}</span>'
         "</li>"
         for one in diagnosis.causes
     )
     if items:
         return f"<h3>Why</h3><ol>{items}</ol>"
     missing = diagnosis.unexplained
-    return f'<h3>Why</h3><p class="muted">{_sentence(missing)}</p>' if missing else ""
+    return f'<h3>Why</h3><p class="muted">{sentence(missing)}</p>' if missing else ""
+
+
+def _forecast(diagnosis: Diagnosis) -> str:
+    found = diagnosis.forecast
+    if diagnosis.run.status != "running" or not isinstance(found, Forecast):
+        return ""
+    return f"<h3>Where chosen is going</h3><p>{sentence(found.sentence)}</p>"
 
 
 def _advice(advice: Advice) -> str:
     flags = [
-        (FRAMEWORKS.get(name, name), f"<code>{_text(flag)}</code>")
+        (FRAMEWORKS.get(name, name), f"<code>{escaped(flag)}</code>")
         for name, flag in advice.flags.items()
     ]
     if advice.window is not None:
         low, high = (number(end) for end in advice.window)
-        flags.insert(0, ("Safe window", _text(f"{advice.setting or ''} {low} to {high}".strip())))
+        flags.insert(0, ("Safe window", escaped(f"{advice.setting or ''} {low} to {high}".strip())))
     rows = [
         *flags,
-        ("Expected", _sentence(advice.expected)),
-        ("Risk", _sentence(advice.risk)),
-        ("Evidence", _text(f"{STRENGTHS.get(advice.strength, advice.strength)}: {advice.source}")),
+        ("Expected", sentence(advice.expected)),
+        ("Risk", sentence(advice.risk)),
+        (
+            "Evidence",
+            escaped(f"{STRENGTHS.get(advice.strength, advice.strength)}: {advice.source}"),
+        ),
     ]
-    facts = "".join(f"<dt>{_text(name)}</dt><dd>{value}</dd>" for name, value in rows)
-    return f'<div class="try"><b>Try:</b> {_sentence(advice.action)}<dl>{facts}</dl></div>'
+    facts = "".join(f"<dt>{escaped(name)}</dt><dd>{value}</dd>" for name, value in rows)
+    return f'<div class="try"><b>Try:</b> {sentence(advice.action)}<dl>{facts}</dl></div>'
 
 
 def _figures(diagnosis: Diagnosis) -> str:
@@ -287,13 +311,13 @@ def _phases(phases: Sequence[NamedPhase]) -> str:
             f"{one.start:,}",
             f"{one.end:,}",
             "start" if one.is_start else _badge(one.regime),
-            *(_text(side) for side in (one.directions.chosen, one.directions.rejected)),
-            _text(one.directions.margin),
+            *(escaped(side) for side in (one.directions.chosen, one.directions.rejected)),
+            escaped(one.directions.margin),
         ]
         for one in phases
     ]
     heads = ("From step", "To step", "Regime", "Chosen", "Rejected", "Margin")
-    return f'<h3>Phases</h3><p class="muted">{what}</p>{_table(heads, rows, numbers=(0, 1))}'
+    return f'<h3>Phases</h3><p class="muted">{what}</p>{table(heads, rows, numbers=(0, 1))}'
 
 
 def _numbers(title: str, evidence: Sequence[Evidence]) -> str:
@@ -301,20 +325,20 @@ def _numbers(title: str, evidence: Sequence[Evidence]) -> str:
         return ""
     rows = [
         [
-            _text(one.quantity),
-            _text(_count(one)),
-            _range(one.low, one.high),
-            _threshold(one),
-            _text(one.unit),
+            escaped(one.quantity),
+            escaped(counted(one)),
+            span(one.low, one.high),
+            threshold(one),
+            escaped(one.unit),
         ]
         for one in evidence
     ]
     heads = ("Quantity", "Value", "95 % interval", "Held against", "Unit")
-    return f"<h3>{_text(title)}</h3>{_table(heads, rows, numbers=(1, 2, 3))}"
+    return f"<h3>{escaped(title)}</h3>{table(heads, rows, numbers=(1, 2, 3))}"
 
 
 def _caveats(diagnosis: Diagnosis) -> str:
-    items = "".join(f"<li>{_sentence(one)}</li>" for one in diagnosis.caveats)
+    items = "".join(f"<li>{sentence(one)}</li>" for one in diagnosis.caveats)
     return f"<h3>What to know beside the numbers</h3><ul>{items}</ul>" if items else ""
 
 
@@ -322,97 +346,28 @@ def _checks(verdicts: Sequence[Verdict]) -> str:
     """Return every check with what it found, folded away."""
     rows = [
         [
-            _text(TITLES.get(one.pathology, one.pathology)),
-            _text(one.status.value),
-            _sentence(one.sentence),
+            escaped(TITLES.get(one.pathology, one.pathology)),
+            escaped(one.status.value),
+            sentence(one.sentence),
         ]
         for one in verdicts
     ]
     if not rows:
         return ""
-    table = _table(("Check", "Status", "What it found"), rows, texts=(2,))
-    return _folded(f"All {len(rows)} checks", table)
+    shown = table(("Check", "Status", "What it found"), rows, texts=(2,))
+    return folded(f"All {len(rows)} checks", shown)
 
 
 def _configuration(diagnosis: Diagnosis) -> str:
     settings = tables.settings(diagnosis.run)
-    rows = [[f"<code>{_text(name)}</code>", _text(_cut(value))] for name, value in settings]
-    source = f'<p class="muted">Read from <code>{_text(diagnosis.run.source.path)}</code></p>'
-    table = _table(("Setting", "Value"), rows, texts=(1,)) if rows else ""
-    return _folded("Configuration and source", source + table)
-
-
-# Pieces.
-
-
-def _table(
-    heads: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    numbers: Sequence[int] = (),
-    texts: Sequence[int] = (),
-) -> str:
-    """Return a table that scrolls by itself; `rows` hold HTML, `heads` text."""
-    kinds = {**dict.fromkeys(numbers, ' class="number"'), **dict.fromkeys(texts, ' class="text"')}
-    head = "".join(f"<th{kinds.get(i, '')}>{_text(one)}</th>" for i, one in enumerate(heads))
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{kinds.get(i, '')}>{cell}</td>" for i, cell in enumerate(cells))
-        + "</tr>"
-        for cells in rows
-    )
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    rows = [
+        [f"<code>{escaped(name)}</code>", escaped(shortened(value))] for name, value in settings
+    ]
+    source = f'<p class="muted">Read from <code>{escaped(diagnosis.run.source.path)}</code></p>'
+    shown = table(("Setting", "Value"), rows, texts=(1,)) if rows else ""
+    return folded("Configuration and source", source + shown)
 
 
 def _badge(regime: Regime) -> str:
     label = style.regime_label(regime.value)
-    return f'<span class="badge {COLOURS.get(regime, "calm")}">{_text(label)}</span>'
-
-
-def _interval(interval: Interval | None, *, sign: bool = False) -> str:
-    if interval is None or not isfinite(interval.value):
-        return NOT_KNOWN
-    return _number(interval.value, sign=sign)
-
-
-def _number(value: float | None, *, sign: bool = False) -> str:
-    return NOT_KNOWN if value is None else number(value, sign=sign).replace("-", "−")
-
-
-def _count(one: Evidence) -> str:
-    if one.unit in COUNTED:
-        return f"{one.value:.0f}"
-    return _number(one.value, sign=one.quantity.startswith("Δ"))
-
-
-def _threshold(one: Evidence) -> str:
-    if one.threshold is None:
-        return NOT_KNOWN
-    return f"{one.threshold:.0f}" if one.unit in COUNTED else _number(one.threshold)
-
-
-def _range(low: float | None, high: float | None) -> str:
-    return NOT_KNOWN if low is None or high is None else f"{_number(low)} to {_number(high)}"
-
-
-def _sentence(text: str) -> str:
-    """Return a verdict's words as HTML: capital, true minus signs, full stop."""
-    text = _MINUS.sub("−", text.strip())
-    text = text[:1].upper() + text[1:]
-    return _text(text + ("." if text and not text.endswith((".", "?", "!")) else ""))
-
-
-def _folded(summary: str, body: str) -> str:
-    return f"<details><summary>{summary}</summary>{body}</details>" if body else ""
-
-
-def _cut(value: str) -> str:
-    return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
-
-
-def _text(value: Any) -> str:
-    """Return anything as text that HTML shows as it is."""
-    return html.escape(str(value), quote=True)
+    return f'<span class="badge {COLOURS.get(regime, "calm")}">{escaped(label)}</span>'

@@ -12,6 +12,7 @@ import numpy as np
 
 from diagnostics.comparison import ComparisonRow
 from diagnostics.diagnosis import Diagnosis
+from diagnostics.forecast import Forecast
 from diagnostics.intervals import Interval, number
 from diagnostics.layout import beside, capital, cut, listed, shortened, wrapped
 from diagnostics.naming import Basis, NamedPhase
@@ -88,6 +89,7 @@ def card(diagnosis: Diagnosis, screen: Screen = DEFAULT_SCREEN) -> str:
     sections = [
         [_finding(one, diagnosis, width) for one in diagnosis.present],
         [_cause(one.sentence, width) for one in diagnosis.causes[:SHOWN_CAUSES]],
+        _forecast(diagnosis, width),
         [_hint(one, width) for one in diagnosis.suspected],
         [wrapped(f"Note: {one}", width, "  ") for one in diagnosis.caveats],
     ]
@@ -302,6 +304,14 @@ def _remedy(advice: Advice, framework: str) -> str:
 
 def _cause(sentence: str, width: int) -> list[str]:
     return wrapped(f"Cause: {sentence}.", width, "  ")
+
+
+def _forecast(diagnosis: Diagnosis, width: int) -> list[list[str]]:
+    """Return the forecast of a run that still trains; of a finished one it is of no use."""
+    found = diagnosis.forecast
+    if diagnosis.run.status != "running" or not isinstance(found, Forecast):
+        return []
+    return [wrapped(f"Forecast: {found.sentence}.", width, "  ")]
 
 
 def _hint(verdict: Verdict, width: int) -> list[str]:

@@ -89,7 +89,9 @@ LAWS = (
 # Inside diagnostics a module imports only what stands in an earlier line than its own, or a
 # sibling of its own family.
 DIRECTION = (
-    "errors layout stylesheet schema band gradient_weights hyperparameters intervals regimes verdicts meaning",
+    "errors layout stylesheet schema band gradient_weights hyperparameters intervals regimes",
+    "verdicts meaning",
+    "markup",
     "methods",
     "flags logcontents pairtables",
     "runlog",
