@@ -7,6 +7,7 @@ becomes a caveat.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -191,29 +192,77 @@ def _frame(rows: Sequence[Record], steps: Ints, said: list[str]) -> pd.DataFrame
             f"There are {len(splits)} evaluation sets ({', '.join(splits[:4])}); the eval columns"
             f" are those of {main}, the others keep their set's name."
         )
-    columns: dict[str, list[Any]] = {}
-    index: list[int] = []
-    position = -1
-    for row, step in zip(rows, steps.tolist(), strict=True):
-        if not index or index[-1] != step:
-            index.append(step)
-            position += 1
-        values = dict(row.values)
-        if row.epoch is not None:
-            values["epoch"] = row.epoch
-        if row.time is not None:
-            values["time"] = row.time
-        own = "" if row.split in (None, main) or main is None else f"{row.split}/"
-        for key, value in values.items():
-            column = columns.setdefault(own + key, [])
-            column.extend([None] * (position + 1 - len(column)))
-            column[position] = value
+    index, place = np.unique(steps, return_inverse=True)
     table: dict[str, Any] = {}
-    for key, column in columns.items():
-        column.extend([None] * (len(index) - len(column)))
-        found = numbers(column)
-        table[key] = pd.Series(column, dtype=object).to_numpy() if found is None else found
+    left_out: set[str] = set()
+    # A later row of a step adds to the earlier ones, and overrules them.
+    alike = _alike(rows, _rounds(place), main)
+    for (_, names), members in sorted(alike.items(), key=lambda item: item[0][0]):
+        positions = place[members]
+        columns = zip(*[_values(rows[i]) for i in members], strict=True)
+        for name, column in zip(names, columns, strict=True):
+            if name in table or len(table) < MOST_COLUMNS:
+                _fill(table, name, positions, column, len(index))
+            else:
+                left_out.add(name)
+    if left_out:
+        said.append(f"{len(left_out)} columns beyond the first {MOST_COLUMNS} were left out.")
     return pd.DataFrame(table, index=pd.Index(index, dtype=np.int64, name="step"))
+
+
+# A log of more columns is damaged, or made to fill the memory.
+MOST_COLUMNS = 2000
+
+
+def _rounds(place: Ints) -> list[int]:
+    """Return for every row how many rows of its step came before it."""
+    if len(place) < 2 or (np.diff(place) > 0).all():
+        return [0] * len(place)
+    seen: Counter[int] = Counter()
+    rounds = []
+    for one in place.tolist():
+        rounds.append(seen[one])
+        seen[one] += 1
+    return rounds
+
+
+Alike = dict[tuple[int, tuple[str, ...]], list[int]]
+
+
+def _alike(rows: Sequence[Record], rounds: Sequence[int], main: str | None) -> Alike:
+    """Return the rows of one round and one set of names; a lesser split's carry its name."""
+    groups: Alike = {}
+    for place, (row, turn) in enumerate(zip(rows, rounds, strict=True)):
+        names = (*row[2], "epoch", "time")
+        if main is not None and row.split not in (None, main):
+            names = tuple(f"{row.split}/{name}" for name in names)
+        groups.setdefault((turn, names), []).append(place)
+    return groups
+
+
+def _values(row: Record) -> tuple[Any, ...]:
+    return (*row[2].values(), row.epoch, row.time)
+
+
+def _fill(
+    table: dict[str, Any], name: str, positions: Ints, column: Sequence[Any], size: int
+) -> None:
+    """Write values into a column of a table; nothing overwrites what is missing in them."""
+    found = numbers(column)
+    old = table.get(name)
+    if found is None:
+        texts = np.full(size, None, dtype=object)
+        if old is not None:
+            texts[:] = old
+        texts[positions] = column
+        table[name] = texts
+        return
+    there = ~np.isnan(found)
+    if old is None:
+        if not there.any() and name.endswith(("epoch", "time")):
+            return  # not logged
+        table[name] = old = np.full(size, np.nan)
+    old[positions[there]] = found[there]
 
 
 def _renamed(frame: pd.DataFrame, found: identity.Identity, dropped: set[str]) -> pd.DataFrame:

@@ -139,7 +139,7 @@ def _parts(parts: dict[Kind | None, dict[str, str]], loose: dict[str, str]) -> I
         return
     only_eval = "eval" in parts and "train" not in parts and "loss" not in loose
     home: Kind = "eval" if only_eval else "train"
-    shared = {"epoch", "learning_rate"} if home == "train" and parts else set()
+    shared = {"epoch", "learning_rate"} if home == "train" and "train" not in parts else set()
     if home == "eval" and "kl" in loose:
         # LLaMA-Factory's KTO: a sum over the evaluation, under the name of the train value.
         loose["kl of eval under its train key"] = loose.pop("kl")

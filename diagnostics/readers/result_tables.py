@@ -56,7 +56,7 @@ def records(table: Table) -> list[Record]:
     evaluated = "validation_loss" in names
     found = []
     for row in table.rows:
-        values = dict(zip(names, row, strict=False))
+        values: dict[str, str | None] = dict(zip(names, row, strict=False))
         epoch = number(values.pop("epoch", None))
         step, inferred = _step(values.pop("step", None), epoch, table.progress)
         if step is None and epoch is None:
