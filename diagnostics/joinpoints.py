@@ -34,6 +34,7 @@ MIN_FOR_SWING = 60  # points of the fit
 MIN_CYCLES = 2.0  # of a regular swing: one rise and one fall are phases
 MAX_CYCLES = 40.0
 WAVE_PHI = 0.3  # autocorrelation from which a swing is looked for even where no knot was found
+PRIOR = 5.0  # points that even noise is worth against a local estimate of it
 PLAINEST = 0.04  # variance that the smoothest stretch may claim, as a part of the mean
 
 
@@ -184,7 +185,9 @@ def noise_weights(values: Floats) -> Floats:
     if not bends.max() > 0:
         return np.ones(count)
     bends = np.minimum(bends, 50 * max(float(np.median(bends)), 0.1 * float(bends.mean())))
-    local = uniform_filter1d(np.pad(bends, 1, mode="edge"), max(9, count // 8), mode="nearest")
+    window = max(15, count // 8)
+    local = uniform_filter1d(np.pad(bends, 1, mode="edge"), window, mode="nearest")
+    local = (window * local + PRIOR * local.mean()) / (window + PRIOR)
     weights = 1 / np.maximum(local / local.mean(), PLAINEST)
     return np.asarray(weights / weights.mean())
 

@@ -39,8 +39,8 @@ NOTHING_SEEN = 0.99  # two-sided; a change inside this interval may be none
 DETECTABLE = 10.0  # floors; an unseen change this small would have been seen, so the side is flat
 MAX_PHI = 0.98
 KNOWN = 100.0  # weight of a known start, in points
-EDGE = 0.7  # sd of the autocorrelation above its estimate that are reckoned with, and one more
-# times the autocorrelation itself: near 1 an error costs most
+EDGE = 0.4  # sd of the autocorrelation above its estimate that are reckoned with,
+STEEP = 1.5  # and so many more times the autocorrelation: near 1 an error costs most
 CORNER = 0.12  # of the run: a shorter piece may only round a corner
 
 
