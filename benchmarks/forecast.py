@@ -135,16 +135,21 @@ def skill(all_cases: list[Case]) -> Skill:
         sign=right("forecast"),
         sign_at_half=right("half"),
         sign_linear=right("linear"),
+        error=_median(scored, "forecast", "final"),
+        error_at_half=_median(scored, "half", "final"),
+        error_linear=_median(scored, "linear", "final"),
         crossings=len(both),
-        crossing_error=_median(both, "crossing_forecast"),
+        crossing_error=_median(both, "crossing_forecast", "crossing"),
         crossing_error_linear=_median(
-            [case for case in both if case.crossing_linear is not None], "crossing_linear"
+            [case for case in both if case.crossing_linear is not None],
+            "crossing_linear",
+            "crossing",
         ),
     )
 
 
-def _median(found: list[Case], name: str) -> float:
-    errors = [abs(getattr(case, name) - case.crossing) for case in found]
+def _median(found: list[Case], rival: str, truth: str) -> float:
+    errors = [abs(getattr(case, rival) - getattr(case, truth)) for case in found]
     return float(np.median(errors)) if errors else nan
 
 
@@ -156,6 +161,8 @@ def main(folder: Path = CASEBOOK) -> None:
     print(f"{len(found)} runs, {refused} refused, {got.runs} with a decided end and a forecast")
     for name in ("sign", "sign_at_half", "sign_linear"):
         print(f"  {name:14} {in_words(getattr(got, name))}")
+    for name in ("error", "error_at_half", "error_linear"):
+        print(f"  {name:14} {getattr(got, name):.4f} nats/token")
     print(
         f"  {got.crossings} crossings: median error {got.crossing_error:.3f} of the run, ", end=""
     )

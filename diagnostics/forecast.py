@@ -80,7 +80,9 @@ class Skill:
 
     `sign` is the share of runs whose final sign of chosen was right, out of `runs`;
     `sign_at_half` the same for the sign at half time, and `sign_linear` for a straight line
-    through the second quarter of the run. `crossings` counts the runs in which chosen came back
+    through the second quarter of the run. `error`, `error_at_half` and `error_linear` are the
+    median errors of chosen at the end [nats per token]. `crossings` counts the runs in which
+    chosen came back
     to 0 in the second half and the forecast said where; `crossing_error` is the median error of
     that step as a share of the run, `crossing_error_linear` the straight line's over the same.
     """
@@ -89,6 +91,9 @@ class Skill:
     sign: Interval
     sign_at_half: Interval
     sign_linear: Interval
+    error: float
+    error_at_half: float
+    error_linear: float
     crossings: int
     crossing_error: float
     crossing_error_linear: float
@@ -234,7 +239,7 @@ class _Fit:
 
     def coefficient(self, which: int) -> Interval:
         value = (self.share, self.curvature)[which]
-        half = self.quantile * self.covariance[which, which] ** 0.5
+        half = self.quantile * float(self.covariance[which, which]) ** 0.5
         return Interval(value, value - half, value + half)
 
     @property

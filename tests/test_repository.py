@@ -60,6 +60,7 @@ FAMILIES = (
         "READERS",
         parts=True,
     ),
+    Family("trainer/casebook", "EXPERIMENT", "EXPERIMENTS", parts=True),
 )
 
 
@@ -178,6 +179,7 @@ def libraries(*folders: str) -> set[str]:
         "trainer",
         "pages",
         "tests",
+        "benchmarks",
         *(Path(p).stem for p in python_files("tests")),
     }
     return {DISTRIBUTIONS.get(name, name) for name in imported - sys.stdlib_module_names - ours}

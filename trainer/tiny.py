@@ -146,13 +146,7 @@ def build_tiny(
     ModelError
         When the name is unknown or there is no text to learn from.
     """
-    if name not in MODEL_CLASSES:
-        raise ModelError(
-            f"model {name!r}: there is no tiny model of that name; expected one of "
-            f"{', '.join(MODEL_CLASSES)}"
-        )
-    if not any(documents):
-        raise ModelError(f"model {name!r}: a tiny model needs texts to learn from and found none")
+    _check(name, documents)
     warm_up = warm_up or WarmUp()
     architecture = ARCHITECTURE | dict(sizes or {})
     recipe = describe_recipe(name, documents, seed, warm_up, vocabulary, architecture)
@@ -172,6 +166,16 @@ def build_tiny(
     }
     save_atomically(folder, model, tokenizer, recipe)
     return folder
+
+
+def _check(name: str, documents: Sequence[Document]) -> None:
+    if name not in MODEL_CLASSES:
+        raise ModelError(
+            f"model {name!r}: there is no tiny model of that name; expected one of "
+            f"{', '.join(MODEL_CLASSES)}"
+        )
+    if not any(documents):
+        raise ModelError(f"model {name!r}: a tiny model needs texts to learn from and found none")
 
 
 def describe_recipe(

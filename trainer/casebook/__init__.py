@@ -18,6 +18,7 @@ from trainer.casebook import (
     simpo,
     squeeze,
     tide,
+    turning,
     worse_chosen,
 )
 from trainer.casebook.contract import Experiment
@@ -41,4 +42,5 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     label_noise.EXPERIMENT,
     squeeze.EXPERIMENT,
     ches.EXPERIMENT,
+    turning.EXPERIMENT,
 )

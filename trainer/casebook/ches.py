@@ -11,7 +11,7 @@ _MIXED = pairs(
     edits=2,
     chosen_sentences=1,
 )
-_SCORED = {"probe_entanglement_pairs": 48, "learning_rate": 2e-4, "eval_steps": 24}
+_SCORED = {"probe_entanglement_pairs": 40, "learning_rate": 2e-4, "eval_steps": 24}
 
 EXPERIMENT = Experiment(
     name="E17",

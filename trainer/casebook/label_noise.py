@@ -11,9 +11,7 @@ from trainer.casebook.settings import APART, FROM_PLAIN
 _FAST = {"learning_rate": 3e-4}
 _SWAPS: dict[str, dict[str, Any]] = {
     "robust": {"method": "robust", "label_smoothing": 0.3},
-    "smoothed": {"label_smoothing": 0.3},
     "ipo": {"method": "ipo"},
-    "simpo": {"method": "simpo"},
 }
 
 

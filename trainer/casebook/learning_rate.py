@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trainer.casebook.contract import Arm, Expectation, Experiment, Remedy
-from trainer.casebook.settings import FROM_PLAIN, LONG_REJECTED, PROBED
+from trainer.casebook.settings import FROM_PLAIN, GRADIENTS, LONG_REJECTED
 
 _RATES = {"x1": 1e-4, "x3": 3e-4, "x10": 1e-3, "x30": 3e-3}
 _CURE = Remedy(
@@ -25,7 +25,7 @@ EXPERIMENT = Experiment(
             f"learning rate {rate:g}",
             LONG_REJECTED,
             FROM_PLAIN,
-            {**PROBED, "learning_rate": rate, "lr_scheduler_type": "constant_with_warmup"},
+            {**GRADIENTS, "learning_rate": rate, "warmup_ratio": 0.0},
             regime={"x10": "both_fall", "x30": "both_fall"}.get(name),
             remedy=_CURE if name == "x1" else None,
             follow=name == "x10",

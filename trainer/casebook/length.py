@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trainer.casebook.contract import Arm, Expectation, Experiment
-from trainer.casebook.settings import APART, FROM_PLAIN, pairs
+from trainer.casebook.settings import FROM_PLAIN, pairs
 
 _LONG = pairs("casebook-longer", "Chosen three sentences, rejected two.", chosen_sentences=3)
 _FAST = {"learning_rate": 3e-4}
@@ -22,7 +22,6 @@ EXPERIMENT = Experiment(
             FROM_PLAIN,
             {**_FAST, "method": "sigmoid_norm", "beta": 2.0},
         ),
-        Arm("equal lengths", "DPO on pairs of equal length", APART, FROM_PLAIN, _FAST),
     ),
     expectations=(
         Expectation("DPO makes texts longer", ("dpo", "gain/words"), ">", 1.0),
@@ -30,12 +29,6 @@ EXPERIMENT = Experiment(
         Expectation(
             "length-normalised DPO less so",
             ("length-normalised", "gain/words"),
-            "<",
-            ("dpo", "gain/words"),
-        ),
-        Expectation(
-            "pairs of equal length less so",
-            ("equal lengths", "gain/words"),
             "<",
             ("dpo", "gain/words"),
         ),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from trainer.casebook.contract import Arm, Expectation, Experiment
-from trainer.casebook.settings import APART, FROM_PLAIN, PROBED
+from trainer.casebook.settings import APART, FROM_PLAIN, GRADIENTS
 
-_SAMPLED = {**PROBED, "learning_rate": 2e-4}
+_SAMPLED = {**GRADIENTS, "learning_rate": 2e-4}
 
 EXPERIMENT = Experiment(
     name="E7",

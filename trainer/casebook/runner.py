@@ -35,10 +35,11 @@ def run(
     runs = _trained(experiment, planned, size, output)
     followed = advised(experiment, runs)
     after = _trained(experiment, [(arm, seed) for arm, seed, _ in followed], size, output)
-    cures = []
-    for (arm, seed, advice), one in zip(followed, after, strict=True):
-        cured = not _shows(one, advice["pathology"])
-        cures.append({"arm": arm.name, "seed": seed, **advice, "cured": cured})
+    cures = [
+        {"arm": arm.name, "seed": seed, **advice, "cured": not _shows(one, advice["pathology"])}
+        for (arm, seed, given), one in zip(followed, after, strict=True)
+        for advice in given
+    ]
     path = results / f"{experiment.name}.json"
     results.mkdir(parents=True, exist_ok=True)
     value = record(experiment, size, runs) | {"advised": cures, "runs": [*runs, *after]}
@@ -48,23 +49,25 @@ def run(
 
 def advised(
     experiment: Experiment, runs: Sequence[dict[str, Any]]
-) -> list[tuple[Arm, int, dict[str, Any]]]:
-    """Return the arms that follow the diagnosis' own advice: (arm, seed, advice)."""
+) -> list[tuple[Arm, int, list[dict[str, Any]]]]:
+    """Return the arms that follow the diagnosis' own advice: (arm, seed, what was advised).
+
+    Advice that comes to the same settings for several pathologies is trained once.
+    """
     found = []
     for one in runs:
         arm = experiment.arm(one["arm"])
-        for advice in one["advice"] if arm.follow else []:
-            given = settings_of(advice["flags"])
-            name = f"{arm.name}, advised {advice['flags'].replace('--', '')}"
+        given = one["advice"] if arm.follow else []
+        for flags in dict.fromkeys(advice["flags"] for advice in given):
             own = replace(
                 arm,
-                name=name,
-                training={**arm.training, **given},
+                name=f"{arm.name}, advised {flags.replace('--', '')}",
+                training={**arm.training, **settings_of(flags)},
                 regime=None,
                 remedy=None,
                 follow=False,
             )
-            found.append((own, one["seed"], advice))
+            found.append((own, one["seed"], [one for one in given if one["flags"] == flags]))
     return found
 
 
@@ -101,11 +104,23 @@ def _trained(
                 "arm": arm.name,
                 "seed": seed,
                 **diagnoses[run_name(experiment, arm.name, seed)],
+                "schedule": _schedule(arm, measured["path"]),
                 "numbers": measured["numbers"],
                 "path": measured["path"],
             }
         )
     return runs
+
+
+def _schedule(arm: Arm, path: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Return how the learning rate went: what a forecast of the second half needs to know."""
+    names = {"name": "lr_scheduler_type", "warmup_ratio": "warmup_ratio"}
+    given = {**TRAINING, **arm.training}
+    found = {
+        one: given.get(name, TrainConfig.__dataclass_fields__[name].default)
+        for one, name in names.items()
+    }
+    return {**found, "steps": path[-1][0]}
 
 
 def _shows(run: dict[str, Any], symptom: str) -> bool:
@@ -173,24 +188,22 @@ def diagnose(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
 
 
 def _summary(diagnosis: dict[str, Any]) -> dict[str, Any]:
-    """Return regime, alarms by pathology, and advice of A or B strength that names settings."""
-    alarms = [
-        one for one in diagnosis.get("verdicts", []) if one["status"] in ("present", "suspected")
-    ]
-    advice = {
-        remedy["flags"]["seesaw"]: {
-            "pathology": one["pathology"],
-            "strength": remedy["strength"],
-            "flags": remedy["flags"]["seesaw"],
-        }
-        for one in alarms
-        for remedy in one["advice"]
-        if remedy["strength"] in ("A", "B") and "seesaw" in remedy.get("flags", {})
-    }
+    """Return regime, alarms by pathology, and what to try first against each that is present.
+
+    Of the advice only what names settings of this trainer and claims A or B evidence.
+    """
+    alarms = [one for one in diagnosis["verdicts"] if one["status"] in ("present", "suspected")]
+    advice = []
+    for one in alarms:
+        for remedy in one["advice"] if one["status"] == "present" else []:
+            if remedy["strength"] in ("A", "B") and "seesaw" in remedy["flags"]:
+                named = {"pathology": one["pathology"], "strength": remedy["strength"]}
+                advice.append({**named, "flags": remedy["flags"]["seesaw"]})
+                break
     return {
         "regime": diagnosis["regime"],
         "alarms": {one["pathology"]: one["status"] for one in alarms},
-        "advice": list(advice.values()),
+        "advice": advice,
     }
 
 

@@ -66,7 +66,8 @@ def after_sft(base: Setting, epochs: int, side: str = "chosen") -> Policy:
     return Policy(base, side, epochs)
 
 
-# Evaluations at which a policy is looked into, not only scored: dear, so few.
+# Looking into a policy, not only scoring it, costs as much as training it.
+GRADIENTS = {"probe_entanglement_pairs": 8, "probe_virtual_steps": 4}
 PROBED = {
     "probe_entanglement_pairs": 12,
     "probe_token_pairs": 12,

@@ -5,11 +5,20 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from trainer.casebook.contract import Arm, Arms, Expectation, Experiment, Numbers
-from trainer.casebook.settings import FROM_ALIKE, PROBED, pairs
+from trainer.casebook.contract import Arm, Arms, Expectation, Experiment, Numbers, Remedy
+from trainer.casebook.settings import FROM_ALIKE, pairs
 
 _WEIGHTS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 10.0)
 _NONE = "g 0"
+# The window is that of all probe pairs, as are the changes that it is held against.
+_LOOKED_INTO = {"probe_entanglement_pairs": 48, "probe_virtual_steps": 0, "eval_steps": 6}
+_CURE = Remedy(
+    _NONE,
+    "both_fall",
+    "an SFT term of 1.6",
+    "A",
+    "Pang et al., arXiv 2404.19733; Razin et al., arXiv 2410.08847, appendix E",
+)
 # The shared format makes the gradients of both sides overlap, and rejected has more of it.
 _SHARED = pairs(
     "casebook-shared-format",
@@ -72,7 +81,10 @@ EXPERIMENT = Experiment(
             f"SFT term of weight {g:g}",
             _SHARED,
             FROM_ALIKE,
-            {**(PROBED if g == 0 else {}), "sft_weight": g},
+            {**(_LOOKED_INTO if g == 0 else {}), "sft_weight": g},
+            regime="both_fall" if g == 0 else None,
+            remedy=_CURE if g == 1.6 else None,
+            follow=g == 0,
         )
         for g in _WEIGHTS
     ),

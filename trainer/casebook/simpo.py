@@ -5,7 +5,7 @@ from __future__ import annotations
 from trainer.casebook.contract import Arm, Expectation, Experiment, Remedy
 from trainer.casebook.settings import APART, FROM_PLAIN
 
-_RATES = {"x1": 1e-4, "x3": 3e-4, "x10": 1e-3, "x30": 3e-3}
+_RATES = {"x1": 1e-4, "x10": 1e-3, "x30": 3e-3}
 _CURE = Remedy(
     "simpo x30",
     "drift",
@@ -16,7 +16,7 @@ _CURE = Remedy(
 
 EXPERIMENT = Experiment(
     name="E14",
-    title="SimPO and DPO, learning rate times 1, 3, 10 and 30",
+    title="SimPO and DPO, learning rate times 1, 10 and 30",
     claim="SimPO has no reference, so only a small learning rate restrains it; it drifts easily.",
     arms=tuple(
         Arm(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from trainer.casebook.contract import Arm, Expectation, Experiment, Remedy
-from trainer.casebook.settings import APART, FROM_PLAIN, PLAIN, PROBED, after_sft
+from trainer.casebook.settings import APART, FROM_PLAIN, GRADIENTS, PLAIN, after_sft
 
-_LONG = {**PROBED, "learning_rate": 3e-4, "max_steps": 72, "eval_steps": 6}
+_LONG = {**GRADIENTS, "probe_family_prompts": 16, "learning_rate": 3e-4, "eval_steps": 12}
 _CURE = Remedy(
     "random words",
     "squeezing",
