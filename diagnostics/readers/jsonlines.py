@@ -25,6 +25,9 @@ Columns = dict[str, Any]
 LONGEST_LINE = 1 << 24
 CHUNK_BYTES = 1 << 25
 BLOCK_BYTES = 1 << 22
+# A block of this size that is not uniform is read line by line, and after so many the file is.
+SMALLEST_BLOCK = 1 << 15
+MOST_FAILURES = 64
 # A file with more names than this is no table of metrics; the rest would fill the memory.
 MOST_COLUMNS = 1000
 
@@ -87,44 +90,51 @@ def json_columns(path: Path, damaged: list[int], progress: Progress | None = Non
         When the file cannot be opened.
     """
     table = Table()
+    lines = read = 0
     with open_log(path) as stream:
-        lines = 0
-        rest = b""
-        read = 0
-        while True:
-            piece = stream.read(CHUNK_BYTES)
-            read += len(piece)
-            data = rest + piece
-            end = data.rfind(b"\n") + 1 if piece else len(data)
-            if end or not piece:
-                _add_block(table, data[:end], lines, damaged, final=not piece)
-                lines += data.count(b"\n", 0, end)
-                rest = data[end:]
-            else:
-                rest = data if len(data) <= LONGEST_LINE else b""
-                if not rest:
-                    damaged.append(lines + 1)
+        while piece := stream.read(CHUNK_BYTES):
+            block = piece if piece.endswith(b"\n") else piece + whole_line(stream)
+            _add_block(table, block, lines, damaged)
+            lines += block.count(b"\n")
+            read += len(block)
             if progress is not None:
                 progress(read)
-            if not piece:
-                return table.columns()
+    return table.columns()
 
 
-def _add_block(table: Table, block: bytes, before: int, damaged: list[int], *, final: bool) -> None:
+def whole_line(stream: BinaryIO) -> bytes:
+    """Return the rest of a line, a short piece of it where it is too long to be a row."""
+    rest = stream.readline(LONGEST_LINE)
+    if len(rest) < LONGEST_LINE or rest.endswith(b"\n"):
+        return rest
+    while rest and not rest.endswith(b"\n"):
+        rest = stream.readline(LONGEST_LINE)
+    return b" a line too long to be a row\n"
+
+
+def _add_block(table: Table, block: bytes, before: int, damaged: list[int]) -> None:
     """Add the rows of whole lines, in bulk where they are uniform."""
-    if not block.strip():
+    if block.isspace():
         return
-    plain = _arrow(block)
+    plain = _arrow(block) if table.failures < MOST_FAILURES else None
     if plain is not None:
         table.add(plain)
         return
+    middle = block.rfind(b"\n", 0, len(block) // 2) + 1
+    if len(block) > SMALLEST_BLOCK and middle and table.failures < MOST_FAILURES:
+        _add_block(table, block[:middle], before, damaged)
+        skipped = before + block.count(b"\n", 0, middle)
+        _add_block(table, block[middle:], skipped, damaged)
+        return
+    table.failures += 1
     rows = []
     for number, line in enumerate(block.split(b"\n"), start=before + 1):
         text = line.strip(b" \t\r\0,")
         row = json_value(text) if text and len(text) <= LONGEST_LINE else None
         if isinstance(row, dict):
             rows.append(flat(row))
-        elif text and not (final and not block.endswith(b"\n") and block.endswith(line)):
+        elif text and not (block.endswith(line) and not block.endswith(b"\n")):
+            # An unfinished last line is how a growing file looks.
             damaged.append(number)
     table.add(columns_of(rows))
 
@@ -144,18 +154,15 @@ def _arrow(block: bytes) -> Columns | None:
         )
     except (pa.ArrowException, ValueError, UnicodeDecodeError):
         return None
-    if rows.num_columns > MOST_COLUMNS or rows.num_rows != _filled_lines(block):
+    if rows.num_columns > MOST_COLUMNS or rows.num_rows != block.count(b"\n") + (
+        not block.endswith(b"\n")
+    ):
         return None
     if any(pa.types.is_nested(kind) or pa.types.is_temporal(kind) for kind in rows.schema.types):
         return None
     if len(set(rows.column_names)) < rows.num_columns:
         return None
     return {name: arrow_column(rows.column(name)) for name in rows.column_names}
-
-
-def _filled_lines(block: bytes) -> int:
-    """Return the lines of a block that hold something; Arrow lets one object span several."""
-    return block.count(b"\n") + (not block.endswith(b"\n")) - block.count(b"\n\n")
 
 
 def arrow_column(column: Any) -> Any:
@@ -218,6 +225,7 @@ class Table:
     def __init__(self) -> None:
         self._blocks: dict[str, list[tuple[int, Any]]] = {}
         self.rows = 0
+        self.failures = 0  # blocks that had to be read line by line
 
     def add(self, block: Columns) -> None:
         """Append a block: columns of one length."""

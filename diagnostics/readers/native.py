@@ -6,7 +6,7 @@ Names are the schema's already. Columns of other names are kept and listed in `R
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ import orjson
 import pandas as pd
 
 from diagnostics.errors import MalformedLog
+from diagnostics.logcontents import ROW_KINDS
 from diagnostics.meaning import Base, Meaning, Scope
 from diagnostics.methods import METHODS
+from diagnostics.readers.bulk import BULK_BYTES, read_bulk
 from diagnostics.readers.contract import Reader
 from diagnostics.run import EXTRA_COLUMNS, Run, Source, empty_steps, pair_frame
 from diagnostics.runlog import (
@@ -68,16 +70,15 @@ def read(path: Path) -> Run:
         When it holds no record at all, or another format.
     """
     log_path = log_file(path)
-    contents = read_log(log_path)
-    _check(log_path, contents)
+    dropped: set[str] = set()
+    contents, train, evals = _rows(log_path, dropped)
+    _check(log_path, contents, len(train) + len(evals))
     folder = log_path.parent
     # Pair tables beside a log that was copied elsewhere belong to another run.
     scans = {
         table: scan_pairs(folder if log_path.name == LOG_NAME else log_path, table)
         for table in ("probe", "samples", *_TABLES)
     }
-    dropped: set[str] = set()
-    train, evals = (_frame(rows, dropped) for rows in (contents.train, contents.evals))
     known = {*METRICS, *EXTRA_COLUMNS}
     unrecognised = sorted({*train.columns, *evals.columns} - known)
     header = contents.header
@@ -204,7 +205,24 @@ def write(run: Run, directory: str | os.PathLike[str]) -> None:
             log.write("end", run.last_step or 0, {"status": run.status})
 
 
-def _check(path: Path, contents: LogContents) -> None:
+def _rows(path: Path, dropped: set[str]) -> tuple[LogContents, pd.DataFrame, pd.DataFrame]:
+    """Return what a log says, and its rows as frames; a large log is read in bulk."""
+    try:
+        is_large = path.stat().st_size > BULK_BYTES
+    except OSError:
+        is_large = False
+    if is_large:
+        found = read_bulk(path)
+        train, evals = (
+            _framed(found.columns[kind], found.steps[kind], dropped) for kind in ROW_KINDS
+        )
+        return found.contents, train, evals
+    contents = read_log(path)
+    train, evals = (_frame(rows, dropped) for rows in (contents.train, contents.evals))
+    return contents, train, evals
+
+
+def _check(path: Path, contents: LogContents, rows: int) -> None:
     """Raise MalformedLog for a file that is no log of this format and version."""
     found = contents.header.get("format", FORMAT)
     if found != FORMAT:
@@ -218,7 +236,7 @@ def _check(path: Path, contents: LogContents) -> None:
             f"{path}: was written in version {version} of the run log, expected {VERSION};"
             " update Seesaw"
         )
-    read_any = contents.header or contents.train or contents.evals or contents.resumes
+    read_any = contents.header or rows or contents.resumes
     if not read_any and contents.torn_lines and not contents.starting:
         raise MalformedLog(
             f"{path}: none of its lines is a record of a run log, expected JSON objects with a"
@@ -228,26 +246,40 @@ def _check(path: Path, contents: LogContents) -> None:
 
 def _frame(rows: list[dict[str, Any]], dropped: set[str]) -> pd.DataFrame:
     """Return records as a frame by step; columns beyond the bound are named in `dropped`."""
-    if not rows:
-        return empty_steps()
     names = dict.fromkeys(name for row in rows for name in row)
     for reserved in ("kind", "step"):
         names.pop(reserved, None)
+    columns = {name: [row.get(name) for row in rows] for name in _wanted(names, dropped)}
+    return _framed(columns, np.array([row["step"] for row in rows], dtype=np.int64), dropped)
+
+
+def _wanted(names: Iterable[str], dropped: set[str]) -> list[str]:
+    """Return names in the order of a frame, those beyond the bound left out."""
+    names = set(names)
     canonical = [name for name in (*EXTRA_COLUMNS, *METRICS) if name in names]
-    others = sorted(set(names) - set(canonical))
+    others = sorted(names - set(canonical))
     dropped.update(others[MOST_UNRECOGNISED:])
-    index = pd.Index([row["step"] for row in rows], dtype=np.int64, name="step")
-    columns: dict[str, Any] = {}
-    for name in (*canonical, *others[:MOST_UNRECOGNISED]):
-        values = [row.get(name) for row in rows]
-        if name in METRICS or name in EXTRA_COLUMNS or _are_numbers(values):
-            columns[name] = _numbers(values)
+    return [*canonical, *others[:MOST_UNRECOGNISED]]
+
+
+def _framed(columns: Mapping[str, Any], steps: Any, dropped: set[str]) -> pd.DataFrame:
+    """Return columns (T,) as a frame by step, in the order of the schema."""
+    if not len(steps):
+        return empty_steps()
+    index = pd.Index(steps, dtype=np.int64, name="step")
+    table: dict[str, Any] = {}
+    for name in _wanted(columns, dropped):
+        values = columns[name]
+        if isinstance(values, np.ndarray) and values.dtype != object:
+            table[name] = values
+        elif name in METRICS or name in EXTRA_COLUMNS or _are_numbers(values):
+            table[name] = _numbers(list(values))
         else:
-            columns[name] = pd.Series(values, index=index, dtype=object)
-    return pd.DataFrame(columns, index=index)
+            table[name] = pd.Series(list(values), index=index, dtype=object)
+    return pd.DataFrame(table, index=index, copy=False)
 
 
-def _are_numbers(values: list[Any]) -> bool:
+def _are_numbers(values: Iterable[Any]) -> bool:
     return all(value is None or isinstance(value, int | float) for value in values)
 
 
