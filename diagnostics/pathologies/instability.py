@@ -121,9 +121,8 @@ def usual(values: Floats, window: int = WINDOW) -> Floats:
 
     A curve that falls steeply is no spike: what comes before a record lies above it.
     """
-    series = pd.Series(values)
-    before = series.rolling(window, min_periods=window).median().shift(1)
-    after = series[::-1].rolling(window, min_periods=window).median().shift(1)[::-1]
+    ending = pd.Series(values).rolling(window, min_periods=window).median()
+    before, after = ending.shift(1), ending.shift(-window)
     higher = np.maximum(before.to_numpy(np.float64), after.to_numpy(np.float64))
     return np.where(np.isnan(higher), np.inf, higher)
 
@@ -136,7 +135,7 @@ def _bursts(norms: Floats, burst: float) -> Iterator[Sign]:
     if norms.size < MIN_RECORDS:
         return
     around = usual(norms)
-    count = int(((norms > burst * around) & (around > 0)).sum())
+    count = int(((norms / burst > around) & (around > 0)).sum())
     if _is_many(count, norms.size):
         words = f"{count} of {norms.size} {RECORDS} have a gradient norm above {burst:g} times "
         yield words + "that of their neighbours", Evidence("bursts", count, RECORDS, MIN_COUNT)
