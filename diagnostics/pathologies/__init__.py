@@ -28,7 +28,7 @@ from diagnostics.pathologies.surface_cue import PATHOLOGY as SURFACE_CUE
 from diagnostics.pathologies.untrusted_numbers import PATHOLOGY as UNTRUSTED_NUMBERS
 from diagnostics.regimes import EXPLANATIONS, Regime
 
-__all__ = ["EXPLAINED", "PATHOLOGIES", "Pathology", "explanation", "sections"]
+__all__ = ["BY_NAME", "EXPLAINED", "PATHOLOGIES", "Pathology", "explanation", "sections"]
 
 PATHOLOGIES: tuple[Pathology, ...] = (
     REVERSED,

@@ -7,9 +7,9 @@ import streamlit as st
 from diagnostics.diagnosis import Diagnosis
 from diagnostics.figures.style import regime_label
 from diagnostics.intervals import Interval
-from diagnostics.pathologies import PATHOLOGIES
+from diagnostics.pathologies import PATHOLOGIES, explanation
 from diagnostics.phases import Movement, RegimeVerdict
-from diagnostics.regimes import EXPLANATIONS, Regime
+from diagnostics.regimes import Regime
 from diagnostics.verdicts import Advice, Status
 from pages.components.explanation import explain
 from pages.components.text import bounds, literal, percent, plain, sentence, signed
@@ -65,9 +65,8 @@ def card(verdict: RegimeVerdict, status: str) -> None:
         if verdict.evidence:
             with st.expander("What this rests on"):
                 _evidence(verdict)
-        if verdict.regime in EXPLANATIONS:
-            with st.expander("What this means, and what to try"):
-                explain(EXPLANATIONS[verdict.regime])
+        with st.expander("What this means, and what to try"):
+            explain(explanation(verdict.regime))
 
 
 def pathologies(diagnosis: Diagnosis) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from diagnostics.examples import example
+from diagnostics.pathologies import BY_NAME, explanation
 from diagnostics.phases import (
     EFFECT_FLOOR,
     name_regime,
@@ -211,7 +212,13 @@ def test_a_fall_is_held_against_the_tide(drift: float, words: str) -> None:
 
 
 @pytest.mark.parametrize("regime", list(Regime))
-def test_every_regime_is_explained_under_the_same_headings(regime: Regime) -> None:
+def test_every_regime_is_explained_once(regime: Regime) -> None:
+    assert explanation(regime).startswith("What it is\n    ")
+    assert (regime in EXPLANATIONS) is (regime.value.replace("flat", "flat_run") not in BY_NAME)
+
+
+@pytest.mark.parametrize("regime", EXPLANATIONS)
+def test_a_regime_that_is_no_pathology_has_the_same_headings(regime: Regime) -> None:
     text = EXPLANATIONS[regime]
     heads = [line for line in text.splitlines() if not line.startswith(" ")]
     assert heads == [
