@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from diagnostics.errors import ReadError, UnknownFormat
+from diagnostics.readers import wandb_online
 from diagnostics.readers.cards import READER as CARDS
 from diagnostics.readers.console import READER as CONSOLE
 from diagnostics.readers.contract import NO_HINTS, Hints, Reader
@@ -94,6 +95,8 @@ def read_all(path: str | os.PathLike[str], hints: Hints = NO_HINTS) -> tuple[Run
     ReadError
         When it is recognised and cannot be read.
     """
+    if wandb_online.is_address(path):
+        return wandb_online.read(os.fspath(path), hints)
     path = Path(path)
     _check_access(path)
     for reader in READERS:
