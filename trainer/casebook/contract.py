@@ -145,6 +145,8 @@ class Experiment:
         Whether the trained policies are sampled, for the true reward and length of what they write.
     derive
         Makes numbers out of all arms of one seed.
+    kept
+        Numbers of each run that `derive` needs, for the record to keep beside the others.
     """
 
     name: str
@@ -154,6 +156,7 @@ class Experiment:
     expectations: tuple[Expectation, ...]
     samples: bool = False
     derive: Callable[[Arms], dict[str, float | None]] | None = None
+    kept: tuple[str, ...] = ()
 
     def arm(self, name: str) -> Arm:
         """Return the arm of that name."""

@@ -24,7 +24,7 @@ Columns = dict[str, NDArray[Any]]
 NORMAL = 1.96  # two-sided 95 %
 # Columns of the path, in order; the second half of each couple is the half-width of its interval.
 PATH = ("step", "chosen", "± chosen", "rejected", "± rejected", "margin", "± margin", "drift")
-DIGITS = 4
+DIGITS = 3
 SIDES = ("chosen", "rejected")
 MIN_RANKED = 24  # pairs below which a rank correlation says nothing
 
@@ -48,7 +48,12 @@ def numbers(folder: Path) -> tuple[dict[str, float | None], list[list[float | No
     _probed(found, scores[0], scores[-1])
     _families(found, folder)
     _scores(found, folder, scores[0], scores[-1])
-    return {name: _round(value) for name, value in found.items()}, path
+    return rounded(found), path
+
+
+def rounded(numbers: Numbers) -> dict[str, float | None]:
+    """Return the numbers to three significant digits, None where one is not finite."""
+    return {name: _round(value) for name, value in numbers.items()}
 
 
 def written(texts: list[str]) -> dict[str, float | None]:
@@ -264,7 +269,7 @@ def _rounded(values: list[float]) -> list[float | None]:
 
 
 def _round(value: float | None) -> float | None:
-    """Return a number to a few significant digits, None where there is none."""
+    """Return a number to three significant digits, None where there is none."""
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.{DIGITS}g}")

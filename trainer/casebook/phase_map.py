@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainer.casebook.contract import Arm, Arms, Expectation, Experiment, Policy
+from trainer.casebook.contract import Arm, Arms, Expectation, Experiment, Numbers, Policy
 from trainer.casebook.settings import PLAIN, after_sft, pairs
 from trainer.language import Setting
 
@@ -25,6 +25,9 @@ _TRAINING = {
 }
 
 
+SIDES = ("chosen", "rejected")
+
+
 def _setting(kind: str, length: str) -> Setting:
     chosen, rejected = _LENGTHS[length]
     name = f"casebook-map-{kind}-{length}".replace(" ", "-")
@@ -35,32 +38,35 @@ def _setting(kind: str, length: str) -> Setting:
 def signs(arms: Arms) -> dict[str, float | None]:
     """Return how often the band law is right about the first steps, and what S_0 says of the end.
 
-    A side counts where its early change is beyond its own interval; reversed runs are counted
-    over all of them.
+    A side counts where its early change is beyond its own interval; a run is reversed where
+    chosen falls and rejected rises, both beyond it.
     """
-    right = {"chosen": 0, "rejected": 0}
-    total = {"chosen": 0, "rejected": 0}
+    right, total, reversed_ = dict.fromkeys(SIDES, 0), dict.fromkeys(SIDES, 0), 0
     late: list[tuple[float, bool]] = []
     for numbers in arms.values():
         share, slope = numbers.get("start/entanglement/share"), numbers.get("chosen")
         if share is not None and slope is not None:
             late.append((share, slope < 0))
-        for side in right:
-            predicted, observed = numbers.get(f"start/sign/{side}"), numbers.get(f"early/{side}")
-            spread = numbers.get(f"early/± {side}")
-            if predicted is None or observed is None or spread is None or abs(observed) < spread:
+        signs_seen = {side: _beyond_noise(numbers, side) for side in SIDES}
+        reversed_ += signs_seen["chosen"] < 0 < signs_seen["rejected"]
+        for side, observed in signs_seen.items():
+            predicted = numbers.get(f"start/sign/{side}")
+            if predicted is None or observed == 0:
                 continue
             total[side] += 1
             right[side] += (observed > 0) == (predicted > 0)
-    reversed_ = sum(
-        (n.get("early/chosen") or 0) < 0 < (n.get("early/rejected") or 0) for n in arms.values()
-    )
     return {
         **{f"early right/{side}": float(right[side]) for side in right},
         **{f"early of/{side}": float(total[side]) for side in right},
         "early reversed": float(reversed_),
         "auc": area(late),
     }
+
+
+def _beyond_noise(numbers: Numbers, side: str) -> float:
+    """Return the early change of a side, 0 where its interval holds 0."""
+    change, half = numbers.get(f"early/{side}"), numbers.get(f"early/± {side}")
+    return 0.0 if change is None or half is None or abs(change) < half else change
 
 
 def area(scored: list[tuple[float, bool]]) -> float | None:
@@ -109,4 +115,8 @@ EXPERIMENT = Experiment(
         ),
     ),
     derive=signs,
+    kept=(
+        *(f"{what}{side}" for what in ("early/", "early/± ", "start/sign/") for side in SIDES),
+        "start/entanglement/share",
+    ),
 )

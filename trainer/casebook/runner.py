@@ -24,6 +24,7 @@ from trainer.train import train
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MEASURED = "measured.json"
+CORE = ("chosen", "rejected", "margin", "share", "drift", "above_tide")
 SAMPLED_PROMPTS = 96
 
 
@@ -42,7 +43,8 @@ def run(
     ]
     path = results / f"{experiment.name}.json"
     results.mkdir(parents=True, exist_ok=True)
-    value = record(experiment, size, runs) | {"advised": cures, "runs": [*runs, *after]}
+    value = record(experiment, size, runs) | {"advised": cures}
+    value["runs"] += [_kept(experiment, one) for one in after]
     path.write_text(as_text(value), encoding="utf-8")
     return path
 
@@ -216,7 +218,7 @@ def record(experiment: Experiment, size: str, runs: Sequence[dict[str, Any]]) ->
     across = {}
     if experiment.derive is not None:
         for seed, arms in by_seed.items():
-            across[str(seed)] = experiment.derive(arms)
+            across[str(seed)] = measure.rounded(experiment.derive(arms))
             arms[ACROSS] = across[str(seed)]
     return {
         "name": experiment.name,
@@ -236,8 +238,17 @@ def record(experiment: Experiment, size: str, runs: Sequence[dict[str, Any]]) ->
         ],
         "across": across,
         "path_columns": measure.PATH,
-        "runs": list(runs),
+        "runs": [_kept(experiment, one) for one in runs],
     }
+
+
+def _kept(experiment: Experiment, run: dict[str, Any]) -> dict[str, Any]:
+    """Return a run with the numbers that its record is about: all of them would be megabytes."""
+    names = {*CORE, *experiment.kept}
+    for one in experiment.expectations:
+        names |= {place[1] for place in (one.left, one.right) if isinstance(place, tuple)}
+    numbers = {name: value for name, value in run["numbers"].items() if name in names}
+    return {**run, "numbers": numbers}
 
 
 def as_text(value: dict[str, Any]) -> str:

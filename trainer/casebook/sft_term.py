@@ -117,4 +117,8 @@ EXPERIMENT = Experiment(
         ),
     ),
     derive=flips,
+    kept=(
+        *("early/chosen", "early/rejected", "tokens/chosen", "start/weight/rejected"),
+        *("start/entanglement/cosine", "start/entanglement/q_star"),
+    ),
 )

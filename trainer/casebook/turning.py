@@ -27,6 +27,7 @@ EXPERIMENT = Experiment(
             LONG_REJECTED,
             FROM_PLAIN,
             {**_CONSTANT, "learning_rate": 1.2e-4},
+            regime="rise_then_fall",
         ),
         Arm(
             "much longer",
@@ -34,6 +35,7 @@ EXPERIMENT = Experiment(
             _LONGER,
             Policy(PLAIN),
             {**_CONSTANT, "learning_rate": 1e-4},
+            regime="rise_then_fall",
         ),
     ),
     expectations=(
