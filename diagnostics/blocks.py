@@ -16,6 +16,7 @@ from diagnostics.intervals import Flags, Floats, Ints
 MAX_BLOCKS = 200
 SPIKE = 7.0  # robust sd from what the neighbours suggest
 MIN_FOR_SPIKES = 20  # points; with fewer a bend cannot be told from a spike
+ENOUGH = 500  # points for a median
 MIN_FOR_ENDS = 40  # points; in a shorter log the first and last two are where it began and ended
 LOCAL = 15  # points from which a local spread is taken
 # The median distance from the guess is this part of the sd of independent Gaussian noise.
@@ -54,9 +55,12 @@ def blocks(steps: Ints, series: list[Floats], floor: float) -> Blocks:
     count = min(table.shape[1], np.size(steps))
     steps, table = np.asarray(steps).ravel()[:count], table[:, :count]
     kept = _last_written(steps)
-    steps, table = steps[kept], table[:, kept]
+    if len(kept) < count:
+        steps, table = steps[kept], table[:, kept]
     finite = np.isfinite(table).all(axis=0)
-    steps, table = steps[finite].astype(np.int64), table[:, finite]
+    if not finite.all():
+        steps, table = steps[finite], table[:, finite]
+    steps = steps.astype(np.int64)
     largest = float(np.abs(table).max(initial=0.0))
     # Anything squared later must not overflow, however large the numbers are.
     unit = max(abs(floor), largest * 1e-100, 1e-290)
@@ -127,8 +131,10 @@ def _local_spread(distance: Floats) -> Floats:
     count = len(distance)
     parts = int(np.clip(count // LOCAL, 1, 40))
     size = count // parts
-    medians = np.median(distance[: parts * size].reshape(parts, size), axis=1)
-    medians = np.maximum(medians, 0.5 * float(np.median(distance)))
+    # A few hundred points of a part say its median as well as all of them.
+    some = distance[: parts * size].reshape(parts, size)[:, :: max(1, size // ENOUGH)]
+    medians = np.median(some, axis=1)
+    medians = np.maximum(medians, 0.5 * float(np.median(some)))
     if not medians.max() > 0:  # most values repeat exactly: no spread to judge by
         return np.full(count, np.inf)
     centres = (np.arange(parts) + 0.5) * size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diagnostics.blocks import Blocks
+from diagnostics.blocks import ENOUGH, Blocks
 from diagnostics.intervals import Floats
 from diagnostics.joinpoints import Fit
 
@@ -58,6 +58,7 @@ def noise_by_part(table: Floats, parts: int) -> Floats:
     bends = np.abs(np.diff(table, 2, axis=1)) / np.sqrt(6)
     size = bends.shape[1] // parts
     cut = bends[:, : size * parts].reshape(len(table), parts, size)
+    cut = cut[:, :, :: max(1, size // ENOUGH)]
     return np.asarray(NORMAL_MAD * np.median(cut, axis=2))
 
 
