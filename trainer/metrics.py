@@ -8,6 +8,8 @@ Shapes: B examples of the micro-batch, C completions.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -45,6 +47,13 @@ class Sums:
             for name, (total, count) in zip(names, totals, strict=True)
             if count > 0
         }
+
+    def so_far(self, name: str, accelerator: Accelerator) -> float:
+        """Return the mean of one quantity over all ranks and keep its sum; NaN without one."""
+        if name not in self._pairs:
+            return math.nan
+        total, count = accelerator.reduce(self._pairs[name], reduction="sum").tolist()
+        return total / count if count > 0 else math.nan
 
     def collect_on_main(self, accelerator: Accelerator) -> None:
         """Move all ranks' sums to the main process, whose checkpoint then holds the window."""

@@ -43,6 +43,7 @@ def train(config: TrainConfig, warm_up_progress: Progress | None = None) -> Path
             if _due(step, run.eval_every) or last:
                 evaluate(run, step)
             if _due(step, config.save_steps):
+                window.check(step)
                 save(run, checkpoints.Progress(step, window.all_tokens, window.examples))
             bar.update()
         if config.save_model:

@@ -51,14 +51,25 @@ class Window:
         run.sinks.write("train", step, means)
         if run.records is not None:
             run.records.write(run.sinks.log, run.accelerator.process_index)
-        if not (math.isfinite(means["loss"]) and math.isfinite(means["grad_norm"])):
-            raise Diverged(
-                f"step {step}: the loss is {means['loss']:g} and the gradient norm "
-                f"{means['grad_norm']:g}, expected finite numbers; start again in a new "
-                "--output_dir with a lower --learning_rate or a lower --max_grad_norm"
-            )
+        _check_finite(step, means["loss"], means["grad_norm"])
         self._start(step)
         return means
+
+    def check(self, step: int) -> None:
+        """Raise before an unfinished window whose sums are no numbers is saved in a checkpoint."""
+        if step > self.after:
+            sums, accelerator = self.run.sums, self.run.accelerator
+            loss, norm = (sums.so_far(name, accelerator) for name in ("loss", "grad_norm"))
+            _check_finite(step, loss, norm)
+
+
+def _check_finite(step: int, loss: float, norm: float) -> None:
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise Diverged(
+            f"step {step}: the loss is {loss:g} and the gradient norm {norm:g}, expected finite "
+            "numbers; start again in a new --output_dir with a lower --learning_rate or a lower "
+            "--max_grad_norm"
+        )
 
 
 def _peak_memory(device: torch.device) -> float:

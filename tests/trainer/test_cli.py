@@ -138,6 +138,15 @@ def test_a_run_that_becomes_nan_stops_and_says_what_to_do(tiny_model, pairs_file
     assert log.train, "what was logged before stays"
 
 
+def test_weights_that_became_nan_are_not_saved(tiny_model, pairs_file, tmp_path, capsys):
+    run = tmp_path / "run"
+    given = {"learning_rate": 1e30, "max_steps": 20, "max_grad_norm": 0}
+    given |= {"save_steps": 4, "logging_steps": 20, "eval_steps": 0}
+    assert main(flags(tiny_model, pairs_file, run, **given)) == 2
+    assert "step 4: the loss is nan" in capsys.readouterr().err
+    assert not list(run.glob("checkpoint-*"))
+
+
 def test_an_interrupt_is_recorded(tiny_model, pairs_file, tmp_path, monkeypatch, capsys):
     from trainer import train
 
