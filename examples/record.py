@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE.parent))
 from diagnostics import readers  # noqa: E402
 from diagnostics.readers import native  # noqa: E402
 
-LIMIT = 1_000_000  # bytes of all examples together
+LIMIT = 1_500_000  # bytes of all examples together
 
 
 def main() -> None:

@@ -36,6 +36,8 @@ def launch(config, processes: int) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("method", ["dpo", "kto", "aot"])
 def test_two_processes_of_four_equal_one_of_eight(method, settings, tmp_path):
     shared = {"method": method, "beta": 0.1, "learning_rate": 1e-4, "max_steps": 3, "eval_steps": 2}
+    # Three pairs on two processes: the probes share out work that does not divide evenly.
+    shared |= {"probe_entanglement_pairs": 3, "probe_virtual_steps": 1}
     one = settings(output_dir=str(tmp_path / "one"), **shared)
     two = settings(output_dir=str(tmp_path / "two"), per_device_train_batch_size=4, **shared)
     train(one)
@@ -47,10 +49,26 @@ def test_two_processes_of_four_equal_one_of_eight(method, settings, tmp_path):
         for row, other in zip(getattr(first, kind), getattr(second, kind), strict=True):
             assert row.keys() == other.keys()
             for name in row.keys() - NOT_COMPARED:
-                assert other[name] == pytest.approx(row[name], rel=1e-5, abs=1e-5), name
+                # What is left of one step after its first order are the last digits of both.
+                near = 1e-2 if name == "curvature" else 1e-5
+                assert other[name] == pytest.approx(row[name], rel=near, abs=near), name
+    assert "curvature" in first.evals[0]
     for table in ("train", "probe"):
         sort = ["step", "pair"]
         a, b = (read_pairs(c.output_dir, table).to_pandas().sort_values(sort) for c in (one, two))
         assert a["pair"].tolist() == b["pair"].tolist()
         gap = a["logps/chosen"].to_numpy() - b["logps/chosen"].to_numpy()
         assert abs(gap[~(gap != gap)]).max() < 1e-3
+    for table, columns in (
+        (
+            "entanglement",
+            ("norm/chosen", "norm/rejected", "cosine", "head_cosine", "ches_per_token"),
+        ),
+        ("tokens", ("token", "logps", "argmax_logps")),
+        ("families", ("logps", "entropy")),
+    ):
+        a, b = (read_pairs(c.output_dir, table).to_pandas() for c in (one, two))
+        assert len(a) == len(b) > 0
+        for column in columns:
+            gap = (a[column] - b[column]).abs() / (1 + a[column].abs())
+            assert gap.max() < 1e-4, (table, column)

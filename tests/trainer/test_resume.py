@@ -83,7 +83,7 @@ def test_twenty_kills_at_random_moments_leave_one_whole_trajectory(settings, tmp
             for name in ("loss", "rewards/margins", "logps/chosen", "learning_rate", "tokens"):
                 if name in one:
                     assert other[name] == pytest.approx(one[name], abs=1e-6), (one["step"], name)
-    for table in ("train", "probe", "samples"):
+    for table in ("train", "probe", "samples", "entanglement", "tokens", "families"):
         assert read_pairs(killed.output_dir, table).equals(read_pairs(whole.output_dir, table))
 
 

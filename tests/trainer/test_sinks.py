@@ -14,6 +14,9 @@ EXPECTED = (
     b"train/rewards/chosen",
     b"eval/logps_per_token/rejected",
     b"probe/train/delta_per_token/chosen",
+    b"probe/families/random_tokens/logps_per_token",
+    b"eval/entanglement/cosine",
+    b"First steps: by the pairs' gradients",
     b"train/*",  # the metrics whose axis is the optimizer step
     b"per_device_train_batch_size",
     b"git_revision",
