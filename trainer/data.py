@@ -117,6 +117,10 @@ def load_examples(
         "max_length": max_length,
         "chat_template_sha256": sha256(template.encode()).hexdigest() if template else None,
     }
+    if not found.paired:
+        labels = Counter(label for example in examples for label in example.labels)
+        # What KTO's two weights must balance.
+        identity |= {"desirable": labels[True], "undesirable": labels[False]}
     return PreferenceData(examples, found.paired, identity, template)
 
 

@@ -112,6 +112,7 @@ def test_an_unpaired_example_has_one_completion_and_its_label(
     assert not data.paired
     assert [example.labels for example in data.examples] == [(True,), (False,)]
     assert [len(example.completions) for example in data.examples] == [1, 1]
+    assert (data.identity["desirable"], data.identity["undesirable"]) == (1, 1)
 
 
 def test_the_prompt_ends_where_the_tokenised_sequences_diverge(
