@@ -9,7 +9,7 @@ import numpy as np
 from diagnostics.flags import everywhere, flags
 from diagnostics.flips import find, too_little
 from diagnostics.intervals import in_words
-from diagnostics.probegrid import finite_numbers, probe_grid
+from diagnostics.probegrid import first_values, probe_grid
 from diagnostics.reading import Reading
 from diagnostics.remedies import STEP, method_name, setting
 from diagnostics.verdicts import Advice
@@ -91,11 +91,7 @@ def learn_the_format_first(reading: Reading) -> Advice | None:
 
 def keep_pairs_least_alike(reading: Reading) -> Advice | None:
     """Return the filter by CHES, with what this run's probe pairs scored."""
-    table = reading.table("entanglement")
-    scores = finite_numbers(table["ches_per_token"]) if "ches_per_token" in table else np.empty(0)
-    if "step" in table:
-        scores = scores[np.asarray(finite_numbers(table["step"]) == table["step"].min())]
-    scores = scores[np.isfinite(scores)]
+    scores = first_values(reading.table("entanglement"), "ches_per_token")
     low, high = KEPT_BY_CHES
     cut = (
         f"; on {scores.size} probe pairs the best {100 * high:.0f} % score below "

@@ -87,6 +87,15 @@ def finite_numbers(values: pd.Series) -> Floats:
     return np.where(np.abs(floats) < ABSURD_LOGP, floats, np.nan)
 
 
+def first_values(table: pd.DataFrame, column: str) -> Floats:
+    """Return the finite values of a column at the first step of a pair table; none if absent."""
+    if not {"step", column} <= set(table):
+        return np.empty(0)
+    steps = finite_numbers(table["step"])
+    values = finite_numbers(table[column])[steps == np.nanmin(steps, initial=np.inf)]
+    return np.asarray(values[np.isfinite(values)])
+
+
 def _whole(frame: pd.DataFrame, column: str) -> pd.Series:
     return pd.Series(np.isfinite(finite_numbers(frame[column])), index=frame.index)
 

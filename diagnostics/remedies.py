@@ -185,7 +185,8 @@ def warm_up_and_clip(reading: Reading) -> Advice | None:
         action=f"warm up over a tenth of the steps and clip gradients at {new:g}"
         + (f" (now {clip:g})" if clip else ""),
         strength="C",
-        expected="no bursts: both sides keep their direction, only more evenly; drift shrinks",
+        expected="no bursts: chosen and rejected keep their direction, only more evenly, and drift "
+        "grows without jumps",
         risk="a clip that always binds is a smaller learning rate in disguise",
         source="practice: the released recipes of DPO, SimPO and ORPO all warm up and clip",
         setting="max_grad_norm",
@@ -217,6 +218,8 @@ def weights_in_fp32(reading: Reading) -> Advice | None:
 
 def same_reference(reading: Reading) -> Advice | None:
     """Return what makes policy and reference agree at step 0."""
+    if reading.method is not None and not reading.method.reference:
+        return None
     return Advice(
         action="take the very checkpoint that training starts from as the reference, in the same "
         "precision, with the same template and without dropout, and check that step 0 shows no "

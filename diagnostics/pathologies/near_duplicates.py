@@ -55,7 +55,7 @@ from diagnostics import probe_examples
 from diagnostics.advice import advice
 from diagnostics.intervals import Ints, in_words, number, wilson
 from diagnostics.pathologies.contract import Pathology
-from diagnostics.probegrid import ProbeGrid, finite_numbers, probe_grid
+from diagnostics.probegrid import ProbeGrid, finite_numbers, first_values, probe_grid
 from diagnostics.reading import Reading
 from diagnostics.run import Run
 from diagnostics.verdicts import Evidence, Status, Verdict
@@ -125,12 +125,7 @@ def _look(reading: Reading) -> Alike:
         exact = int((distances == 0).sum())
         if exact > identical or not pairs:
             identical, pairs = exact, len(distances)
-    table = reading.table("entanglement")
-    cosines = finite_numbers(table["cosine"]) if "cosine" in table else np.empty(0)
-    first = table["step"] == table["step"].min() if "step" in table else np.zeros(0, bool)
-    if "step" in table:
-        cosines = cosines[np.asarray(first)]
-    cosines = cosines[np.isfinite(cosines)]
+    cosines = first_values(reading.table("entanglement"), "cosine")
     cosine = float(np.median(cosines)) if cosines.size >= MIN_PAIRS else None
     return Alike(distances, identical, pairs, cosine)
 
