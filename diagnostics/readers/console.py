@@ -32,6 +32,10 @@ _MARKS = re.compile(
     rb"|chosen_reward=|Step \d+ \| loss:|Iter \d+: (?:Train|Val) loss [^\n]*hosen reward"
     rb"|(?<!')\brewards/chosen: -?\d"
 )
+# torchtune's log on disk has a reader of its own.
+_DISK_LOG = re.compile(rb"^Step \d+ \| \S+:\S", re.MULTILINE)
+# A text of more runs is damaged, or repeats one row for ever.
+MOST_RUNS = 200
 # Formats whose text may hold printed rows, and which have readers of their own.
 _OTHERS = (b"{", b"[", b"<", b"%PDF", b"---\n", b"|", b"\x89", b"PK")
 
@@ -42,7 +46,7 @@ def recognises(path: Path) -> bool:
     if not path.is_file():
         return False
     start = head(path)
-    if not _is_text(start):
+    if not _is_text(start) or _DISK_LOG.search(start[:8192]):
         return False
     if _MARKS.search(start):
         return True
@@ -112,7 +116,13 @@ def runs_of(
     label: str | None = None,
 ) -> tuple[Run, ...]:
     """Return the runs printed in a text; `label` names the text where it is part of a file."""
-    found = list(split(rows_in(printed_in(stream))))
+    found: list[list[Row]] = []
+    more = 0
+    for rows in split(rows_in(printed_in(stream))):
+        if len(found) < MOST_RUNS:
+            found.append(rows)
+        else:
+            more += 1
     name = path.resolve().parent.name if path.stem in _NAMELESS else path.stem
     runs = []
     for number, rows in enumerate(found, start=1):
@@ -126,6 +136,7 @@ def runs_of(
             name=f"{name} ({part})" if part else name,
             part=part,
             hints=hints.over(_known(rows)),
+            caveats=[f"{more} further runs of this text were left out."] if more else [],
         )
         runs.append(run)
     return tuple(runs)

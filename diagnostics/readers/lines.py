@@ -76,7 +76,7 @@ def _cut(text: bytes) -> tuple[bytes, bytes]:
     start = text.rfind(b"{'", max(end - LONGEST_ROW, 0), end)
     if start >= 0 and b"}" not in text[start:end]:
         # A hard-wrapped row goes on in the next block, with the bar in front of it.
-        end = max(start - BEFORE, 0)
+        end = max(start - BEFORE, text.rfind(b"}", 0, start) + 1, 0)
     if end == 0 or len(text) - end > 4 * LONGEST_ROW:
         end = max(end, len(text) - 2 * LONGEST_ROW)
     return text[:end], text[end:]
@@ -86,9 +86,13 @@ def rows_of(text: bytes) -> Iterator[Printed]:
     """Yield the rows of a text in order."""
     if b"\x1b" in text:
         text = _ANSI.sub(b"", text)
-    if b"{'" in text:
-        yield from _dicts(text)
-        return
+    if b"}" in text:
+        found = False
+        for row in _dicts(text):
+            found = True
+            yield row
+        if found:
+            return
     if b"chosen_reward=" in text:
         yield from _postfixes(text)
     if b" | loss:" in text:
@@ -105,14 +109,16 @@ def rows_of(text: bytes) -> Iterator[Printed]:
 def _dicts(text: bytes) -> Iterator[Printed]:
     """Yield the rows that are Python dicts: transformers, ms-swift, EM, HALOs."""
     position = end = 0
-    while (start := text.find(b"{'", position)) >= 0:
-        close = text.find(b"}", start, start + LONGEST_ROW) + 1
-        inner = text.rfind(b"{", start + 1, close)
-        position = inner if inner > start else max(close, start + 2)
-        row = text[start:close]
-        if inner > start or not any(word in row for word in _METRIC):
+    # From one closing brace back to its opening one: linear in whatever the text holds.
+    while (close := text.find(b"}", position)) >= 0:
+        start = text.rfind(b"{", position, close)
+        position = close + 1
+        if start < 0 or close - start > LONGEST_ROW:
             continue
-        before, end = text[max(start - BEFORE, end) : start], close
+        row = text[start:position]
+        if row[1:4].lstrip()[:1] != b"'" or not any(word in row for word in _METRIC):
+            continue
+        before, end = text[max(start - BEFORE, end) : start], position
         if values := parsed(row):
             yield _with_context(values, before) if len(before) > 3 else Printed(values)
 
