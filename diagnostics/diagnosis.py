@@ -68,7 +68,11 @@ class Diagnosis:
     @cached_property
     def caveats(self) -> tuple[str, ...]:
         """What must be known beside the numbers: of the verdict, then of the log; each once."""
-        return tuple(dict.fromkeys((*self.regime.caveats, *self.run.caveats)))
+        said: list[str] = []
+        for one in (*self.regime.caveats, *self.run.caveats):
+            if not any(one.rstrip(".").lower() in other.lower() for other in said):
+                said.append(one)
+        return tuple(said)
 
 
 def diagnose(run: Run) -> Diagnosis:

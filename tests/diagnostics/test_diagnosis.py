@@ -78,7 +78,8 @@ def test_healthy_takes_a_named_regime_and_no_alarm(run: Run, healthy: bool) -> N
 def test_a_caveat_is_said_once() -> None:
     run = example(Regime.BOTH_FALL)
     (tide,) = diagnose(run).regime.caveats
-    assert diagnose(replace(run, caveats=(tide, "other"))).caveats == (tide, "other")
+    again = f"{tide[0].upper()}{tide[1:]}."
+    assert diagnose(replace(run, caveats=(again, "other"))).caveats == (tide, "other")
 
 
 # How fast.
