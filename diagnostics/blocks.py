@@ -18,7 +18,7 @@ SPIKE = 7.0  # robust sd from what the neighbours suggest
 MIN_FOR_SPIKES = 20  # points; with fewer a bend cannot be told from a spike
 ENOUGH = 500  # points for a median
 MIN_FOR_ENDS = 40  # points; in a shorter log the first and last two are where it began and ended
-LOCAL = 15  # points from which a local spread is taken
+LOCAL = 25  # points from which a local spread is taken
 # The median distance from the guess is this part of the sd of independent Gaussian noise.
 MEDIAN_DISTANCE = 0.92
 
@@ -127,14 +127,14 @@ def _median_of_three(a: Floats, b: Floats, c: Floats) -> Floats:
 
 
 def _local_spread(distance: Floats) -> Floats:
-    """Return the median distance near each point, at least half of that of the whole log."""
+    """Return the median distance near each point, at least 0.6 of that of the whole log."""
     count = len(distance)
     parts = int(np.clip(count // LOCAL, 1, 40))
     size = count // parts
     # A few hundred points of a part say its median as well as all of them.
     some = distance[: parts * size].reshape(parts, size)[:, :: max(1, size // ENOUGH)]
     medians = np.median(some, axis=1)
-    medians = np.maximum(medians, 0.5 * float(np.median(some)))
+    medians = np.maximum(medians, 0.6 * float(np.median(some)))
     if not medians.max() > 0:  # most values repeat exactly: no spread to judge by
         return np.full(count, np.inf)
     centres = (np.arange(parts) + 0.5) * size
