@@ -20,7 +20,7 @@ PAIRS = 16
 @cache
 def base(regime: Regime, method_name: str) -> Run:
     """Return the example that runs of a regime start from; nobody changes it."""
-    return example(regime, method_name=method_name)
+    return example(regime, pairs=32, evaluations=4, every=50, method_name=method_name)
 
 
 def entangled(
