@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import forecast, trends
+from benchmarks import forecast, readers, trends
 
 BENCHMARKS = {
     "trends": trends.main,
     "forecast": forecast.main,
+    "readers": readers.main,
 }
 
 

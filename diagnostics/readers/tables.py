@@ -21,7 +21,7 @@ from diagnostics.readers import aliases
 from diagnostics.readers.assembly import Origin, Record, assemble, assemble_frames
 from diagnostics.readers.contract import NO_HINTS, Hints, Reader
 from diagnostics.readers.jsonlines import Columns
-from diagnostics.readers.numbers import numbers
+from diagnostics.readers.numbers import number
 from diagnostics.readers.opening import head, recognising
 from diagnostics.readers.sidecars import configuration_beside
 from diagnostics.readers.table_files import kind_of, names_of, read_table
@@ -32,6 +32,8 @@ from diagnostics.runlog import FORMAT
 _OTHERS = frozenset(
     ("current_steps", "global_step/max_steps", "log_probs/chosen", "total_steps", "best_metric")
 )
+# One of these stands in every log, and in no data set.
+_BESIDE = frozenset((aliases.STEP, "loss", "epoch", "rewards/margins", "rewards/accuracies"))
 _EVAL = frozenset(("eval", "val", "valid", "validation", "test", "evaluation", "dev"))
 # A file of more runs than this has no column of runs.
 MOST_RUNS = 200
@@ -82,9 +84,11 @@ def recognises(path: Path) -> bool:
     if _OTHERS & set(names) or ("log_history" in names and "raw_log_history" not in names):
         return False
     # The columns of a W&B export are named "run - metric".
-    return not any(" - " in name for name in names) and aliases.has_both_sides(
-        aliases.proposed(names)
-    )
+    mapping = aliases.proposed(names)
+    # A preference data set has columns called chosen and rejected too, of texts.
+    if {"chosen", "rejected"} & mapping.keys() and not _BESIDE & set(mapping.values()):
+        return False
+    return not any(" - " in name for name in names) and aliases.has_both_sides(mapping)
 
 
 def read(path: Path, hints: Hints = NO_HINTS) -> tuple[Run, ...]:
@@ -189,8 +193,8 @@ def _eval_rows(kinds: Any, count: int) -> Any:
 def _steps(given: Any, evals: Any, said: list[str]) -> Any:
     """Return the step of each row, -1 for a row that has none."""
     count = len(evals)
-    steps = None if given is None else numbers(given.tolist() if given.dtype == object else given)
-    if steps is None:
+    steps = None if given is None else _floats(given)
+    if steps is None or not np.isfinite(steps).any():
         said.append("The log states no steps: they were worked out by counting rows.")
         return np.maximum(np.cumsum(~evals), 1) if not evals.all() else np.arange(1, count + 1)
     whole = np.isfinite(steps) & (steps >= 0) & (steps < 2**53)
@@ -198,6 +202,14 @@ def _steps(given: Any, evals: Any, said: list[str]) -> Any:
     if without:
         said.append(f"{without} rows without a step were left out.")
     return np.where(whole, np.rint(np.where(whole, steps, 0)), -1).astype(np.int64)
+
+
+def _floats(values: Any) -> Any:
+    """Return values as numbers, NaN for what is none."""
+    if values.dtype != object:
+        return values
+    found = (number(value) for value in values)
+    return np.array([np.nan if one is None else one for one in found], dtype=np.float64)
 
 
 def _frame(columns: Columns, steps: Any) -> pd.DataFrame:
