@@ -22,9 +22,9 @@ loss has fallen since.
 
 Thresholds
 ----------
-Accuracy above 0.98; a weight below 0.1, or 0.9 of the pairs below a tenth; half of the records. A
-rise of the evaluation loss by 0.02 loss units and by three times its noise. Proposals of this
-project.
+Accuracy above 0.98; a weight below 0.1, or 0.9 of the pairs below a tenth; half of at least 20
+records. A rise of the evaluation loss by 0.02 loss units and by three times its noise. Proposals
+of this project.
 
 When this is wrong
 ------------------
@@ -66,6 +66,7 @@ SATURATED = 0.9  # share of pairs whose own weight is below that
 LASTING = 0.5  # share of the records
 RISE = 0.02  # of the evaluation loss [loss units]
 NOISES = 3.0
+MIN_RECORDS = 20  # a share of fewer says little
 AFTER = 3  # evaluations after the minimum
 LOGISTIC = ("dpo", "simpo")  # L = -log sigma(u), so that the weight sigma(-u) is 1 - exp(-L)
 
@@ -85,7 +86,10 @@ def check(
         return overfit
     found = _saturated(reading, accuracy, weight)
     if found is None:
-        reason = "neither the gradient weight nor at least six evaluation losses can be read"
+        reason = (
+            f"the gradient weight can be read from fewer than {MIN_RECORDS} records, and the "
+            f"evaluation loss from fewer than {MIN_LOGGED} or without a turn"
+        )
         return cannot_tell(NAME, reason, "log the share of saturated pairs, and evaluate")
     steps, flags = found
     share = float(flags.mean())
@@ -129,7 +133,7 @@ def _saturated(reading: Reading, accuracy: float, weight: float) -> tuple[Ints, 
         steps, rates = reading.column("rewards/accuracies")
         frame["right"] = pd.Series(rates > accuracy, index=steps)
     kept = frame.dropna()
-    if len(kept) < MIN_LOGGED:
+    if len(kept) < MIN_RECORDS:
         return None
     return kept.index.to_numpy(np.int64), kept.astype(bool).all(axis=1).to_numpy()
 

@@ -159,6 +159,12 @@ def test_half_of_the_records_must_be_saturated() -> None:
     assert saturation.check(reading, lasting=share + 0.01).status is Status.ABSENT
 
 
+def test_a_few_records_of_one_pair_are_saturated_by_chance() -> None:
+    run = logs.saturated()
+    few = replace(run, train=run.train.iloc[-10:])
+    assert saturation.check(Reading(few)).status is Status.UNKNOWN
+
+
 def test_the_logged_share_of_saturated_pairs_serves_where_the_loss_bounds_nothing() -> None:
     run = logs.saturated()
     ipo = replace(run, method="ipo")
