@@ -21,6 +21,7 @@ from diagnostics.regimes import Regime
 from diagnostics.run import Run, Source
 from diagnostics.synthetic_logs import logged_run
 from diagnostics.verdicts import Evidence, Status, Verdict
+from tests.diagnostics.test_run import runs
 
 SEEDS = range(5)
 SOURCE = Source(path="", reader="native", framework="synthetic")
@@ -189,6 +190,15 @@ def test_no_check_raises_on_any_log(run: Run) -> None:
     reading = Reading(run)
     for pathology in PATHOLOGIES:
         assert pathology.check(reading).sentence
+
+
+@given(runs())
+@settings(max_examples=40)
+def test_no_check_raises_on_any_run(run: Run) -> None:
+    for method in (run.method, "kto", "simpo"):
+        reading = Reading(replace(run, method=method))
+        for pathology in PATHOLOGIES:
+            assert pathology.check(reading).sentence
 
 
 # The text.
