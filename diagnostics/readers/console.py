@@ -7,9 +7,11 @@ Read are the Python dicts of transformers' Trainer (floats or quoted) and of ms-
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -116,13 +118,39 @@ def runs_of(
     label: str | None = None,
 ) -> tuple[Run, ...]:
     """Return the runs printed in a text; `label` names the text where it is part of a file."""
-    found: list[list[Row]] = []
-    more = 0
-    for rows in split(rows_in(printed_in(stream))):
-        if len(found) < MOST_RUNS:
-            found.append(rows)
-        else:
-            more += 1
+    with _without_collector():
+        found: list[list[Row]] = []
+        more = 0
+        for rows in split(rows_in(printed_in(stream))):
+            if len(found) < MOST_RUNS:
+                found.append(rows)
+            else:
+                more += 1
+        return _assembled(found, more, path, reader, config, hints, label)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pause the search for cycles: the rows have none, and it would visit each of them often."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _assembled(
+    found: list[list[Row]],
+    more: int,
+    path: Path,
+    reader: str,
+    config: dict[str, Any],
+    hints: Hints,
+    label: str | None,
+) -> tuple[Run, ...]:
+    """Return the runs of rows that are split already; `more` were left out."""
     name = path.resolve().parent.name if path.stem in _NAMELESS else path.stem
     runs = []
     for number, rows in enumerate(found, start=1):

@@ -105,7 +105,9 @@ def records_of(row: Mapping[str, Any], **known: Any) -> list[Record]:
     epoch = None if epoch_key is None else number(row[epoch_key])
     found = []
     for kind, names, keys, split in parts:
-        values = dict(zip(names, [row[key] for key in keys], strict=True))
+        values = row
+        if names != keys or len(keys) != len(row):
+            values = dict(zip(names, [row[key] for key in keys], strict=True))
         record = Record(step, kind, values, None, epoch, False, split)
         found.append(record._replace(**known) if known else record)
     return found

@@ -17,6 +17,8 @@ BLOCK = 4 << 20
 LONGEST_ROW = 20_000
 # How far before a row its progress bar and its heading stand.
 BEFORE = 400
+# Twelve digits of a hundred billion steps, twice.
+LONGEST_BAR = 26
 
 
 class Printed(NamedTuple):
@@ -36,7 +38,6 @@ _ANSI = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _PAIR = re.compile(rb"'([^'{}]{1,120})':\s*('[^']*'|\"[^\"]*\"|[^,{}]*)")
 _BAR = re.compile(rb"(\d{1,12})/(\d{1,12}) \[")
 _STATS = re.compile(rb"(train stats|eval) after (\d{1,15})( examples| steps)?: ?$")
-_METRIC = (b"loss", b"reward", b"train_runtime")
 _NUMBER = rb"-?(?:\d[\d.]*(?:[eE][-+]?\d+)?|nan|inf)"
 
 _POSTFIX = re.compile(
@@ -87,11 +88,11 @@ def rows_of(text: bytes) -> Iterator[Printed]:
     if b"\x1b" in text:
         text = _ANSI.sub(b"", text)
     if b"}" in text:
-        found = False
+        any_dict = False
         for row in _dicts(text):
-            found = True
+            any_dict = True
             yield row
-        if found:
+        if any_dict:
             return
     if b"chosen_reward=" in text:
         yield from _postfixes(text)
@@ -116,7 +117,8 @@ def _dicts(text: bytes) -> Iterator[Printed]:
         if start < 0 or close - start > LONGEST_ROW:
             continue
         row = text[start:position]
-        if row[1:4].lstrip()[:1] != b"'" or not any(word in row for word in _METRIC):
+        measured = b"loss" in row or b"reward" in row or b"train_runtime" in row
+        if not measured or row[1:4].lstrip()[:1] != b"'":
             continue
         before, end = text[max(start - BEFORE, end) : start], position
         if values := parsed(row):
@@ -125,8 +127,12 @@ def _dicts(text: bytes) -> Iterator[Printed]:
 
 def _with_context(values: dict[str, Any], before: bytes) -> Printed:
     """Return a row with the bar and the heading in the text in front of it."""
-    bars = _BAR.findall(before) if b"/" in before else []
-    bar = (int(bars[-1][0]), int(bars[-1][1])) if bars else None
+    # The last bar counts; its numbers stand in front of the last bracket.
+    bar = None
+    opening = before.rfind(b" [")
+    if opening >= 0:
+        last = _BAR.search(before, max(opening - LONGEST_BAR, 0)) or _BAR.search(before)
+        bar = None if last is None else (int(last[1]), int(last[2]))
     heading = _STATS.search(before) if b" after " in before else None
     if heading is None:
         return Printed(values, bar)
