@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -20,6 +21,7 @@ from diagnostics.run import Run
 from tests.diagnostics.logged_runs import NOT_KNOWN, logged_run, noisy
 
 ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;{{7*7}}"
+INK = {"light": "rgb(29, 35, 43)", "dark": "rgb(232, 235, 239)"}
 RUNS = [example(Regime.BOTH_FALL), nan_ridden(), logged_run(*noisy((-0.4, -0.9)))]
 
 
@@ -207,26 +209,20 @@ def test_the_report_draws_offline_in_a_browser_light_and_dark_wide_and_narrow(
     problems: list[str] = []
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for scheme, ink in (("light", "rgb(29, 35, 43)"), ("dark", "rgb(232, 235, 239)")):
+        for scheme, width in itertools.product(INK, (1280, 390)):
             context = browser.new_context(
-                color_scheme=scheme, viewport={"width": 1280, "height": 900}, offline=True
+                color_scheme=scheme, viewport={"width": width, "height": 900}, offline=True
             )
             tab = context.new_page()
             tab.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
             tab.on("pageerror", lambda error: problems.append(str(error)))
             tab.on("dialog", lambda dialog: problems.append(dialog.message))
             tab.goto(path.as_uri())
-            tab.wait_for_function(
-                "[...document.querySelectorAll('div.plot')]"
-                ".every(plot => plot.classList.contains('drawn'))"
-            )
-            assert (
-                tab.evaluate("getComputedStyle(document.querySelector('.plot text')).fill") == ink
-            )
-            for width in (1280, 390):
-                tab.set_viewport_size({"width": width, "height": 900})
-                tab.wait_for_function(
-                    f"document.documentElement.scrollWidth <= {width}", timeout=10_000
-                )
+            tab.wait_for_selector("div.plot.drawn")
+            tab.wait_for_selector("div.plot:not(.drawn)", state="detached")
+            ink = tab.evaluate("getComputedStyle(document.querySelector('.plot text')).fill")
+            assert ink == INK[scheme]
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            context.close()
         browser.close()
     assert problems == []
