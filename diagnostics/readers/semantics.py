@@ -21,6 +21,7 @@ from diagnostics.readers.contract import NO_HINTS, Hints
 from diagnostics.readers.evidence import LOG_2, Slope
 from diagnostics.readers.producers import HALOS, LLAMA_FACTORY, SWIFT, TORCHTUNE, TRL, Row, Versions
 from diagnostics.readers.settings import TRAINERS, Settings, exactly, method_of, settings_of
+from diagnostics.readers.sidecars import PICKLE
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,10 @@ def candidates(facts: Facts, who: Origins) -> list[Row]:
         rows = [row for row in rows if row.logps != "per_token"] or rows
     if facts.ratio is not None:
         rows = [row for row in rows if not row.base.has_reference] or rows
+        if "nll_loss" not in facts.keys:
+            # TRL's CPO trainer logs it always, 0.0 where the term is off.
+            copies = (TRL, SWIFT)
+            rows = [r for r in rows if r.trainer != "cpo" or r.framework not in copies] or rows
     elif evidence.is_positive_somewhere(facts.train, facts.evals):
         rows = [row for row in rows if row.base.has_reference or row.base is Base.OTHER] or rows
     if who.losses is None and evidence.begins_at(facts.train, LOG_2):
@@ -246,6 +251,9 @@ def _factor(
         return expected, f"beta is {facts.settings.beta:g} in the configuration", []
     if expected is not None:
         return None, "whether rewards are weighted is not known; give --method", []
+    if PICKLE in facts.config:
+        why = f"beta is only in {PICKLE}, which is never opened: a pickle runs code; give --beta"
+        return None, why, []
     return None, "beta is not in the log; give it with --beta", []
 
 
