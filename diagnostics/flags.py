@@ -19,6 +19,14 @@ Settings = Mapping[str, Any]
 TRL_CONFIGS = {"kto": "KTOConfig", "orpo": "ORPOConfig", "sft": "SFTConfig"} | dict.fromkeys(
     ("cpo", "simpo"), "CPOConfig"
 )
+# What every configuration class of TRL inherits from transformers' trainer, as far as it is used:
+# all that can be written where the method is not known.
+INHERITED = frozenset(
+    (
+        *("learning_rate", "num_train_epochs", "max_steps", "max_grad_norm", "warmup_steps"),
+        *("per_device_train_batch_size", "logging_steps", "bf16"),
+    )
+)
 # LLaMA-Factory trains IPO and hinge in name only: with TRL 0.20 to 0.24, which its releases since
 # 0.9.4 install, both silently train the sigmoid loss.
 LLAMAFACTORY_METHODS = ("dpo", "orpo", "simpo", "kto", "sft")
@@ -34,7 +42,8 @@ def flags(
     """Return what to write in each framework that can train `method`, by framework.
 
     `trl`, `llamafactory` and `seesaw` map a framework's own argument names to values; None where
-    it cannot do it. A method that is not known counts as one that every framework trains.
+    it cannot do it. A method that is not known counts as one that every framework trains, but of
+    TRL, whose classes differ, it gets only what they share.
 
     Examples
     --------
@@ -44,7 +53,7 @@ def flags(
     {}
     """
     found = {}
-    if trl:
+    if trl and (method in METHODS or INHERITED.issuperset(trl)):
         arguments = ", ".join(f"{name}={_python(value)}" for name, value in trl.items())
         found["trl"] = f"{trl_config(method)}({arguments})"
     if llamafactory and (method is None or method in LLAMAFACTORY_METHODS):
