@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from trainer.casebook.contract import Arm, Expectation, Experiment
-from trainer.casebook.settings import EDITED, FROM_PLAIN, LONG_REJECTED, PLAIN, after_sft, pairs
+from trainer.casebook.settings import EDITED, FROM_PLAIN, LONG_REJECTED, PLAIN, after_sft
 
-_MIXED = pairs(
-    "casebook-mixed-edits",
-    "Near-duplicates: two style words replaced, one sentence against two.",
-    edits=2,
-    chosen_sentences=1,
-)
 _SCORED = {"probe_entanglement_pairs": 40, "learning_rate": 2e-4, "eval_steps": 24}
 
 EXPERIMENT = Experiment(
@@ -20,7 +14,6 @@ EXPERIMENT = Experiment(
     "arXiv 2410.08847, figure 2).",
     arms=(
         Arm("edited", "near-duplicates", EDITED, FROM_PLAIN, _SCORED),
-        Arm("longer", "near-duplicates, continued in the bad style", _MIXED, FROM_PLAIN, _SCORED),
         Arm("apart", "good against bad style, longer", LONG_REJECTED, FROM_PLAIN, _SCORED),
         Arm(
             "after sft",
@@ -32,7 +25,7 @@ EXPERIMENT = Experiment(
     ),
     expectations=tuple(
         expectation
-        for arm in ("edited", "longer", "apart", "after sft")
+        for arm in ("edited", "apart", "after sft")
         for expectation in (
             Expectation(
                 f"{arm}: pairs with a higher CHES score lose more chosen log-probability",

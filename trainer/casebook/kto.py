@@ -26,7 +26,7 @@ EXPERIMENT = Experiment(
                 f"{method} at learning rate {rate:g}",
                 LONG_REJECTED,
                 FROM_PLAIN,
-                {"method": method, "learning_rate": rate},
+                {"method": method, "learning_rate": rate, "max_steps": 32, "eval_steps": 8},
                 remedy=_CURE if (method, name) == ("kto", "x1") else None,
                 follow=(method, name) == ("kto", "x10"),
             )
@@ -39,7 +39,7 @@ EXPERIMENT = Experiment(
             "kto at learning rate 1e-04, after three epochs of SFT on chosen",
             LONG_REJECTED,
             after_sft(PLAIN, 3),
-            {"method": "kto"},
+            {"method": "kto", "max_steps": 32, "eval_steps": 8},
         ),
     ),
     expectations=(

@@ -6,7 +6,7 @@ from trainer.casebook.contract import Arm, Expectation, Experiment
 from trainer.casebook.settings import FROM_PLAIN, pairs
 
 _LONG = pairs("casebook-longer", "Chosen three sentences, rejected two.", chosen_sentences=3)
-_FAST = {"learning_rate": 3e-4}
+_FAST = {"learning_rate": 4e-4, "max_steps": 32, "eval_steps": 8}
 
 EXPERIMENT = Experiment(
     name="E13",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from trainer.casebook.contract import Arm, Expectation, Experiment
-from trainer.casebook.settings import APART, FROM_PLAIN, GRADIENTS
+from trainer.casebook.settings import APART, FROM_PLAIN
 
-_SAMPLED = {**GRADIENTS, "learning_rate": 2e-4}
+_SAMPLED = {"learning_rate": 3e-4, "max_steps": 32, "eval_steps": 8}
 
 EXPERIMENT = Experiment(
     name="E7",

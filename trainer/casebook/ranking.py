@@ -18,15 +18,17 @@ _SHORT = pairs(
     rejected_sentences=3,
 )
 
+_SHORTER = {"learning_rate": 2e-4, "max_steps": 32, "eval_steps": 8}
+
 EXPERIMENT = Experiment(
     name="E12",
     title="Reward accuracy beside ranking accuracy, for long and for short chosen sides",
     claim="Half of DPO's results violate the order of likelihoods that inference needs: a reward "
     "accuracy near 1 says nothing about which side is likelier (arXiv 2405.19534).",
     arms=(
-        Arm("long chosen", "chosen three sentences, rejected one", _LONG, FROM_PLAIN),
-        Arm("alike", "two sentences each", APART, FROM_PLAIN),
-        Arm("short chosen", "chosen one sentence, rejected three", _SHORT, FROM_PLAIN),
+        Arm("long chosen", "chosen three sentences, rejected one", _LONG, FROM_PLAIN, _SHORTER),
+        Arm("alike", "two sentences each", APART, FROM_PLAIN, _SHORTER),
+        Arm("short chosen", "chosen one sentence, rejected three", _SHORT, FROM_PLAIN, _SHORTER),
     ),
     expectations=(
         Expectation(

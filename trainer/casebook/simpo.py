@@ -24,12 +24,13 @@ EXPERIMENT = Experiment(
             f"{method} at learning rate {rate:g}",
             APART,
             FROM_PLAIN,
-            {"method": method, "learning_rate": rate},
+            {"method": method, "learning_rate": rate, "max_steps": 32, "eval_steps": 8},
             remedy=_CURE if (method, name) == ("simpo", "x1") else None,
             follow=(method, name) == ("simpo", "x30"),
         )
         for method in ("dpo", "simpo")
         for name, rate in _RATES.items()
+        if (method, name) != ("dpo", "x30")
     ),
     expectations=(
         Expectation(
@@ -41,9 +42,6 @@ EXPERIMENT = Experiment(
         Expectation("and to x30", ("simpo x30", "drift"), ">", ("simpo x10", "drift")),
         Expectation(
             "at x10 SimPO drifts more than DPO", ("simpo x10", "drift"), ">", ("dpo x10", "drift")
-        ),
-        Expectation(
-            "at x30 SimPO drifts more than DPO", ("simpo x30", "drift"), ">", ("dpo x30", "drift")
         ),
         Expectation(
             "at x1 it need not: a nat of drift buys as much margin as DPO's",

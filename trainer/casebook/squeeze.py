@@ -5,7 +5,13 @@ from __future__ import annotations
 from trainer.casebook.contract import Arm, Expectation, Experiment, Remedy
 from trainer.casebook.settings import APART, FROM_PLAIN, GRADIENTS, PLAIN, after_sft
 
-_LONG = {**GRADIENTS, "probe_family_prompts": 16, "learning_rate": 3e-4, "eval_steps": 12}
+_LONG = {
+    **GRADIENTS,
+    "probe_family_prompts": 16,
+    "learning_rate": 4e-4,
+    "max_steps": 32,
+    "eval_steps": 8,
+}
 _CURE = Remedy(
     "random words",
     "squeezing",

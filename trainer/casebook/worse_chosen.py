@@ -8,7 +8,7 @@ from trainer.casebook.contract import Arm, Expectation, Experiment
 from trainer.casebook.settings import APART, FROM_PLAIN
 
 _SWAPPED = replace(APART, name="casebook-swapped", label_noise=1.0)
-_FAST = {"learning_rate": 2e-4}
+_FAST = {"learning_rate": 3e-4, "max_steps": 32, "eval_steps": 8}
 
 EXPERIMENT = Experiment(
     name="E8",
