@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from diagnostics.intervals import Floats, Interval, Ints
+from diagnostics.levels import with_levels
 from diagnostics.meaning import Base
 from diagnostics.methods import METHODS
 from diagnostics.schema import NATS, NATS_PER_TOKEN, REWARD_UNIT
@@ -80,10 +81,14 @@ def logged(run: Run) -> tuple[Logged, ...]:
     """
     both = [one for one in (changes(run), changes(run, "evals")) if one is not None]
     both.sort(key=lambda one: one.points < MIN_LOGGED)
-    return tuple(
-        Logged(one, pair_trends(one.steps, one.chosen, one.rejected, one.margin, floor=one.floor))
-        for one in both
-    )
+    return tuple(Logged(one, _trends(one)) for one in both)
+
+
+def _trends(one: Changes) -> PairTrends:
+    found = pair_trends(one.steps, one.chosen, one.rejected, one.margin, floor=one.floor)
+    if one.rows != "train" or not one.from_reference:
+        return found
+    return with_levels(found, (one.chosen, one.rejected, one.margin), one.floor)
 
 
 def changes(run: Run, rows: str = "train") -> Changes | None:
