@@ -56,7 +56,7 @@ LOW, HIGH = 1.0, 1.5  # arXiv 2402.01306 v5, Eq. 9
 TOLERANCE = 1.05  # proposal of this project
 # What a data set's counts are called: the run log here, and the logs of TRL.
 COUNTS = (("desirable", "undesirable"), ("count/chosen", "count/rejected"))
-UNIT = "times the pull of undesirable examples"
+UNIT = "times as hard as undesirable ones"
 
 
 def check(reading: Reading, *, low: float = LOW, high: float = HIGH) -> Verdict:

@@ -78,24 +78,26 @@ def check(reading: Reading) -> Verdict:
         return cannot_tell(NAME, f"the margin has no clear direction ({found.sentence})")
     if found.regime is not Regime.MARGIN_LOSS or found.movement is None:
         return absent(NAME, reading)
-    margin, unit, status = found.movement.margin, found.movement.unit, Status.PRESENT
+    status, scale = Status.PRESENT, (found.movement.margin, found.movement.unit)
+    tail = ""
     if found.basis is Basis.PROBE and (
         reading.method is None or reading.method.logps_kind == "sum"
     ):
-        summed = found.estimate.margin_sum
+        scale = summed, _ = found.estimate.margin_sum, NATS
+        changed = f"{number(summed.value, sign=True)} {short(NATS)}"
         if summed.low > 0:
-            grew = f"{number(summed.value, sign=True)} {short(NATS)}"
-            return absent(NAME, reading, f"; yet the summed margin, which the loss sees, is {grew}")
+            tail = f"; yet the summed margin, which the loss sees, changed by {changed}"
+            return absent(NAME, reading, tail)
+        tail = f"; the summed margin, which the loss sees, changed by {changed}"
         status = Status.PRESENT if summed.high < 0 else Status.SUSPECTED
     if held_out(reading):
         status = Status.SUSPECTED
-    return _alarm(reading, margin, unit, status)
+    return _alarm(reading, status, *scale, tail)
 
 
-def _alarm(reading: Reading, margin: Interval, unit: str, status: Status) -> Verdict:
+def _alarm(reading: Reading, status: Status, margin: Interval, unit: str, tail: str) -> Verdict:
     shrank = Evidence("margin", margin.value, unit, 0.0, margin.low, margin.high)
-    words = f"; the margin changed by {number(margin.value, sign=True)} {short(unit)}"
-    verdict = present(NAME, reading, status, words)
+    verdict = present(NAME, reading, status, tail)
     return replace(verdict, evidence=(shrank, *verdict.evidence))
 
 

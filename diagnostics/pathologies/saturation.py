@@ -64,6 +64,7 @@ ACCURACY = 0.98
 WEIGHT = 0.1  # of its size at a margin of 0
 SATURATED = 0.9  # share of pairs whose own weight is below that
 LASTING = 0.5  # share of the records
+MOSTLY = 0.8  # share of the records from the step on that is given
 RISE = 0.02  # of the evaluation loss [loss units]
 NOISES = 3.0
 MIN_RECORDS = 20  # a share of fewer says little
@@ -101,7 +102,7 @@ def check(
         )
     )
     sentence = (
-        f"{number(100 * share)} % of {len(flags)} records are saturated (accuracy above "
+        f"{100 * share:.0f} % of {len(flags)} records are saturated (accuracy above "
         f"{accuracy:g} and a gradient weight below {weight:g})"
     )
     evidence = (Evidence("saturated records", share, "fraction of records", lasting),)
@@ -110,8 +111,8 @@ def check(
     return Verdict(
         pathology=NAME,
         status=Status.PRESENT,
-        sentence=f"{sentence}, the first at step {int(steps[np.argmax(flags)])}",
-        since=int(steps[np.argmax(flags)]),
+        sentence=sentence,
+        since=_since(steps, flags),
         evidence=evidence,
         advice=advice(reading, NAME),
         unseen=unseen,
@@ -136,6 +137,13 @@ def _saturated(reading: Reading, accuracy: float, weight: float) -> tuple[Ints, 
     if len(kept) < MIN_RECORDS:
         return None
     return kept.index.to_numpy(np.int64), kept.astype(bool).all(axis=1).to_numpy()
+
+
+def _since(steps: Ints, flags: Flags) -> int:
+    """Return the first saturated step from which on most records are."""
+    to_end = np.cumsum(flags[::-1])[::-1] / np.arange(len(flags), 0, -1)
+    lasting = np.flatnonzero(flags & (to_end >= MOSTLY))
+    return int(steps[lasting[0] if lasting.size else np.argmax(flags)])
 
 
 def _bound(losses: Floats) -> Floats:
