@@ -174,7 +174,7 @@ _TAGS = {
 _METHODS = ("dpo", "kto", "orpo", "cpo", "simpo", "bco")
 _TRAINED = re.compile(r"trained with (?:\[)?(DPO|KTO|ORPO|CPO|SimPO|BCO)\b")
 _SETTING = re.compile(r"^- ([a-z_]+): ([^\n]{1,80})$", re.MULTILINE)
-_VERSION = re.compile(r"^- (TRL|Transformers|PEFT|Pytorch): ?v?(\S{1,40})$", re.MULTILINE | re.I)
+_VERSION = re.compile(r"^- (TRL|Transformers|PEFT|Pytorch):? v?(\S{1,40})$", re.MULTILINE | re.I)
 
 
 def card_settings(content: bytes) -> Mapping[str, Any]:
