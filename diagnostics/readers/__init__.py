@@ -19,6 +19,7 @@ from diagnostics.readers.notebook import READER as NOTEBOOK
 from diagnostics.readers.scalar_csv import READER as SCALAR_CSV
 from diagnostics.readers.swanlab import READER as SWANLAB
 from diagnostics.readers.swift import READER as SWIFT
+from diagnostics.readers.table_files import kind_of, names_of
 from diagnostics.readers.tables import READER as TABLE
 from diagnostics.readers.tables import is_table
 from diagnostics.readers.tensorboard import READER as TENSORBOARD
@@ -152,15 +153,21 @@ def _unknown(path: Path) -> str:
     for parent in path.parents[:2]:
         if any(reader.recognises(parent) for reader in READERS):
             return f"{path}: is a part of a run, expected the whole of it; give {parent}"
-    formats = ", ".join(reader.title for reader in READERS)
+    formats = f"one of the {len(READERS)} formats that python -m diagnostics formats lists"
+    names = names_of(path)
+    if names and kind_of(path) != "json":
+        return (
+            f"{path}: is a table of {', '.join(names[:6])}, expected columns known as chosen and"
+            " rejected; name them with --map chosen=COLUMN --map rejected=COLUMN"
+        )
     if not os.path.isdir(path):
-        return f"{path}: is no log that Seesaw knows, expected one of: {formats}; give a run folder"
+        return f"{path}: is no log that Seesaw knows, expected {formats}; give a run folder"
     runs = find_runs(path, deepest=2)
     if runs:
         names = ", ".join(str(run.relative_to(path)) for run in runs[:3])
         more = ", …" if len(runs) > 3 else ""
         return f"{path}: is no run but holds runs ({names}{more}), expected one; give one of these"
     return (
-        f"{path}: holds no log that Seesaw knows, expected one of: {formats};"
+        f"{path}: holds no log that Seesaw knows, expected {formats};"
         f" {READERS[0].export_hint[0].lower()}{READERS[0].export_hint[1:].rstrip('.')}"
     )
