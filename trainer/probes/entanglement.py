@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from diagnostics.band import Band
 from diagnostics.methods import METHODS, PairState
-from trainer.batches import divide, item
+from trainer.batches import divide, divide_for_scoring, item
 from trainer.data import Example
 from trainer.logps import scored_logits, token_statistics
 from trainer.metrics import Sums
@@ -34,7 +34,7 @@ from trainer.probes.contract import Findings, Probe, Subject, prompt_key
 from trainer.token_scores import CompletionScore
 
 SIDES = ("chosen", "rejected")
-# Columns of one pair, in the order in which `_of_pair` fills them.
+# Columns of one pair, in the order of the rows that `measure` fills.
 _GRADIENT = ("norm/chosen", "norm/rejected", "cosine")
 _HEAD = ("head_norm/chosen", "head_norm/rejected", "head_cosine", "ches", "ches_per_token")
 
@@ -45,13 +45,18 @@ Gradient = list[Tensor]
 
 
 def measure(subject: Subject) -> Findings:
-    """Return one row per probe example, and the band of all of them together."""
+    """Return one row per probe example, and the band of all of them together.
+
+    Where no process holds all weights, the rows hold the part on the output matrix alone.
+    """
     examples = subject.probe_set.train[: subject.step.config.probe_entanglement_pairs]
-    if not examples or not subject.whole_weights:
+    if not examples:
         return Findings()
-    accelerator = subject.step.accelerator
     scores = subject.score(examples)
     weights = pair_weights(subject, examples, scores)
+    if not subject.whole_weights:
+        return Findings(_columns(examples, scores, weights, _heads(subject, examples)))
+    accelerator = subject.step.accelerator
     model = accelerator.unwrap_model(subject.step.policy)
     trained = [p for p in model.parameters() if p.requires_grad]
     shares = _shares([own[0] for own in weights]), _shares([own[1] for own in weights])
@@ -71,15 +76,31 @@ def measure(subject: Subject) -> Findings:
     return Findings(_columns(examples, scores, weights, table), _metrics(band))
 
 
+def _heads(subject: Subject, examples: Sequence[Example]) -> Tensor:
+    """Return the rows of the table with the columns of the output matrix alone, without backward.
+
+    Every process runs the policy equally often, as sharded weights need.
+    """
+    accelerator, policy = subject.step.accelerator, subject.step.policy
+    world, rank = accelerator.num_processes, accelerator.process_index
+    table = torch.zeros(len(examples), len(_GRADIENT + _HEAD), dtype=torch.float64)
+    for first in range(0, len(examples), world):
+        place = min(first + rank, len(examples) - 1)
+        with torch.no_grad():
+            head = _forward(policy, examples[place], subject)[2]
+        if first + rank < len(examples):
+            unknown = [math.nan] * len(_GRADIENT)
+            table[place] = torch.tensor([*unknown, *head], dtype=torch.float64)
+    whole: Tensor = accelerator.reduce(table.to(accelerator.device), reduction="sum")
+    return whole
+
+
 def gradients(
     model: nn.Module, trained: Sequence[Tensor], example: Example, subject: Subject
 ) -> tuple[tuple[Gradient | None, Gradient | None], list[float]]:
     """Return s_w, s_l (None for a side that is absent), and the numbers of the output matrix."""
-    packed = pack([item(example)], subject.step.accelerator.device)
-    with subject.step.autocast(), torch.enable_grad(), _head_input(model) as hidden:
-        logits_RV = scored_logits(model, packed)
-        logps_R = token_statistics(logits_RV, packed.labels_R)[0]
-    rows = [_rows_of(example, packed, label) for label in (True, False)]
+    with torch.enable_grad():
+        logps_R, rows, head = _forward(model, example, subject)
     present = [own for own in rows if own is not None]
     found: list[Gradient | None] = []
     for own in rows:
@@ -91,8 +112,22 @@ def gradients(
             total, list(trained), retain_graph=own is not present[-1], materialize_grads=True
         )
         found.append(list(some))
-    head = head_numbers(hidden[-1][0], logits_RV.detach(), packed.labels_R, rows) if hidden else []
-    return (found[0], found[1]), head or [math.nan] * len(_HEAD)
+    return (found[0], found[1]), head
+
+
+def _forward(
+    model: nn.Module, example: Example, subject: Subject
+) -> tuple[Tensor, list[Tensor | None], list[float]]:
+    """Return log-probs of the scored rows (R), the rows of both sides, and the head's numbers."""
+    accelerator = subject.step.accelerator
+    packed = pack([item(example)], accelerator.device)
+    with subject.step.autocast(), _head_input(accelerator.unwrap_model(model)) as hidden:
+        logits_RV = scored_logits(model, packed)
+        logps_R = token_statistics(logits_RV, packed.labels_R)[0]
+    rows = [_rows_of(example, packed, label) for label in (True, False)]
+    if not hidden:
+        return logps_R, rows, [math.nan] * len(_HEAD)
+    return logps_R, rows, head_numbers(hidden[-1][0], logits_RV.detach(), packed.labels_R, rows)
 
 
 def head_numbers(
@@ -132,7 +167,11 @@ def pair_weights(
     refs = subject.score_reference(examples) if step.reference is not None else None
     kl = 0.0
     if not method.paired:
-        kl = float(step.reference_point(divide(examples, 1), Sums(step.accelerator.device)))
+        world = step.accelerator.num_processes
+        # Sharded weights need as many parts on every process.
+        many = len(examples) >= world
+        batch = divide_for_scoring(examples, len(examples), world) if many else divide(examples, 1)
+        kl = float(step.reference_point(batch, Sums(step.accelerator.device)))
     states: dict[bool, dict[int, PairState]] = {True: {}, False: {}}
     for place, example in enumerate(examples):
         sides = {}

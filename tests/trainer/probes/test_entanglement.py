@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 
@@ -15,6 +16,7 @@ from tests.trainer.probes.toys import LogLinear, SharedSuffix, pair, subject_of
 from trainer import attention
 from trainer.batches import item
 from trainer.data import Example
+from trainer.metrics import Sums
 from trainer.probes import entanglement
 
 
@@ -284,3 +286,48 @@ def test_the_sft_term_raises_q_by_g_over_the_mean_length():
     )
     assert plain == pytest.approx(1.0)
     assert with_sft == pytest.approx(1.0 + 0.3 / 4 / 0.05)
+
+
+def test_sharded_weights_leave_the_columns_of_the_output_matrix():
+    subject = subject_of(tiny(True), ragged_pairs(), method="simpo")
+    whole = entanglement.measure(subject)
+    sharded = entanglement.measure(dataclasses.replace(subject, whole_weights=False))
+    assert sharded.metrics == {}
+    for name, values in whole.columns.items():
+        if name in ("norm/chosen", "norm/rejected", "cosine"):
+            assert all(math.isnan(value) for value in sharded.columns[name])
+        else:
+            assert sharded.columns[name] == values
+
+
+@pytest.mark.parametrize("reduction", ["token", "sequence"])
+@pytest.mark.parametrize(
+    "method", ["dpo", "ipo", "simpo", "orpo", "cpo", "kto", "aot", "nca_pair", "kto-unpaired"]
+)
+def test_weights_times_gradients_are_the_gradient_that_training_follows(method, reduction):
+    name = method.removesuffix("-unpaired")
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(9, 4, generator=generator, dtype=torch.float64)
+    model = LogLinear(features)
+    examples = [pair(0, [0, 3], [1]), pair(1, [2], [5, 6, 1]), pair(2, [7, 7, 8], [4, 2])]
+    if name != method:
+        examples = [
+            Example((0,), (one.completions[not label],), (label,), i, "", ("",))
+            for i, (one, label) in enumerate(zip(examples, (True, False, True), strict=True))
+        ]
+    subject = subject_of(model, examples, method=name, sft_weight=0.4, sft_reduction=reduction)
+    with torch.no_grad():  # away from the reference, where the weights differ from pair to pair
+        model.theta_D += torch.tensor([0.5, -1.0, 0.2, 0.8])
+    weights = entanglement.pair_weights(subject, examples, subject.score(examples))
+    logps = (model.features_VD @ model.theta_D).log_softmax(0)
+    pull = torch.zeros(4, dtype=torch.float64)
+    count = 0
+    for example, (d_w, d_l) in zip(examples, weights, strict=True):
+        for ids, label in zip(example.completions, example.labels, strict=True):
+            total = logps[list(ids)].sum()
+            own = torch.autograd.grad(total, model.theta_D, retain_graph=True)[0]
+            pull += d_w * own if label else -d_l * own
+            count += 1
+    mean_over = count if name == "kto" else len(examples)
+    subject.step.run(subject.batch, Sums(torch.device("cpu")), None, train=True)
+    assert torch.allclose(-model.theta_D.grad * mean_over, pull, rtol=1e-4, atol=1e-7)
