@@ -60,20 +60,18 @@ def assemble(
     rows = list(records)
     origin = Origin(path, reader, config or {}, name, part, hints or NO_HINTS, caveats)
     final = [row for row in rows if row.kind == "final"]
-    rows = [row for row in rows if row.kind != "final"]
+    rows = [row for row in rows if row.kind != "final"] if final else rows
     said: list[str] = []
     steps = _steps(rows, origin, said)
     kept = _order(steps, said)
-    frames = {
-        kind: _frame(
-            [rows[i] for i in kept if rows[i].kind == kind],
-            steps[[i for i in kept if rows[i].kind == kind]],
-            said,
-        )
-        for kind in ("train", "eval")
-    }
+    evaluated = [place for place in kept if rows[place].kind == "eval"]
+    trained = [place for place in kept if rows[place].kind == "train"] if evaluated else kept
+    train, evals = (
+        _frame([rows[place] for place in places], steps[places], said)
+        for places in (trained, evaluated)
+    )
     summary = next((row[2] for row in reversed(final)), None)
-    return assemble_frames(frames["train"], frames["eval"], origin, final=summary, said=said)
+    return assemble_frames(train, evals, origin, final=summary, said=said)
 
 
 def assemble_frames(

@@ -17,6 +17,7 @@ BLOCK = 4 << 20
 LONGEST_ROW = 20_000
 # How far before a row its progress bar and its heading stand.
 BEFORE = 400
+QUOTE = ord("'")
 # Twelve digits of a hundred billion steps, twice.
 LONGEST_BAR = 26
 
@@ -109,6 +110,8 @@ def rows_of(text: bytes) -> Iterator[Printed]:
 
 def _dicts(text: bytes) -> Iterator[Printed]:
     """Yield the rows that are Python dicts: transformers, ms-swift, EM, HALOs."""
+    rows: list[bytes] = []
+    before: list[bytes] = []
     position = end = 0
     # From one closing brace back to its opening one: linear in whatever the text holds.
     while (close := text.find(b"}", position)) >= 0:
@@ -118,26 +121,50 @@ def _dicts(text: bytes) -> Iterator[Printed]:
             continue
         row = text[start:position]
         measured = b"loss" in row or b"reward" in row or b"train_runtime" in row
-        if not measured or row[1:4].lstrip()[:1] != b"'":
+        if not measured or (row[1] != QUOTE and row[1:4].lstrip()[:1] != b"'"):
             continue
-        before, end = text[max(start - BEFORE, end) : start], position
-        if values := parsed(row):
-            yield _with_context(values, before) if len(before) > 3 else Printed(values)
+        rows.append(row)
+        before.append(text[max(start - BEFORE, end) : start])
+        end = position
+    for values, context in zip(_all_parsed(rows), before, strict=True):
+        if values:
+            yield _with_context(values, context) if len(context) > 3 else Printed(values)
+
+
+def _all_parsed(rows: list[bytes]) -> list[dict[str, Any]]:
+    """Return the values of many printed dicts; as one document where all of them are JSON."""
+    try:
+        found = orjson.loads(b"[" + b",".join(rows).replace(b"'", b'"') + b"]")
+    except orjson.JSONDecodeError:
+        if len(rows) <= 8:
+            return [parsed(row) for row in rows]
+        # A few rows with nan need not slow down the others.
+        half = len(rows) // 2
+        return _all_parsed(rows[:half]) + _all_parsed(rows[half:])
+    return found if len(found) == len(rows) else [parsed(row) for row in rows]
 
 
 def _with_context(values: dict[str, Any], before: bytes) -> Printed:
     """Return a row with the bar and the heading in the text in front of it."""
-    # The last bar counts; its numbers stand in front of the last bracket.
-    bar = None
-    opening = before.rfind(b" [")
-    if opening >= 0:
-        last = _BAR.search(before, max(opening - LONGEST_BAR, 0)) or _BAR.search(before)
-        bar = None if last is None else (int(last[1]), int(last[2]))
+    bar = _bar(before)
     heading = _STATS.search(before) if b" after " in before else None
     if heading is None:
         return Printed(values, bar)
     unit = (heading[3] or b" examples").decode().strip()
     return Printed(values, bar, int(heading[2]), unit)
+
+
+def _bar(before: bytes) -> tuple[int, int] | None:
+    """Return the last progress bar (done, total) of a text; its numbers end at the last bracket."""
+    opening = before.rfind(b" [")
+    if opening < 0:
+        return None
+    numbers = before[max(opening - LONGEST_BAR, 0) : opening].rpartition(b"/")
+    done = numbers[0].rpartition(b" ")[2]
+    if done.isdigit() and numbers[2].isdigit():
+        return int(done), int(numbers[2])
+    bars = _BAR.findall(before)
+    return (int(bars[-1][0]), int(bars[-1][1])) if bars else None
 
 
 def parsed(row: bytes) -> dict[str, Any]:
