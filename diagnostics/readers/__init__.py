@@ -164,9 +164,9 @@ def _unknown(path: Path) -> str:
         return f"{path}: is no log that Seesaw knows, expected {formats}; give a run folder"
     runs = find_runs(path, deepest=2)
     if runs:
-        names = ", ".join(str(run.relative_to(path)) for run in runs[:3])
+        first = ", ".join(str(run.relative_to(path)) for run in runs[:3])
         more = ", …" if len(runs) > 3 else ""
-        return f"{path}: is no run but holds runs ({names}{more}), expected one; give one of these"
+        return f"{path}: is no run but holds runs ({first}{more}), expected one; give one of these"
     return (
         f"{path}: holds no log that Seesaw knows, expected {formats};"
         f" {READERS[0].export_hint[0].lower()}{READERS[0].export_hint[1:].rstrip('.')}"

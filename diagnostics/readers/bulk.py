@@ -23,7 +23,7 @@ from diagnostics.readers.opening import open_log
 
 # A smaller log is read line by line in a moment.
 BULK_BYTES = 1 << 22
-CHUNK_BYTES = 1 << 25
+CHUNK_BYTES = 1 << 23
 # A block of this size that is not plain is read line by line.
 SMALLEST_BLOCK = 1 << 15
 # After so many such blocks the log is taken to be of another kind, and read line by line.
@@ -102,7 +102,7 @@ def _add_plain(block: bytes, rows: _Rows) -> bool:
     """Add a block of nothing but plain rows; False for any other block."""
     try:
         table = pa.json.read_json(
-            pa.BufferReader(block), read_options=pa.json.ReadOptions(block_size=1 << 22)
+            pa.BufferReader(block), read_options=pa.json.ReadOptions(block_size=1 << 20)
         )
     except (pa.ArrowException, ValueError):
         return False

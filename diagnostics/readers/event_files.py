@@ -46,27 +46,33 @@ class Events:
     damaged: int = 0
     dropped_tags: int = 0
     offset: int = 0
+    collected: Collected | None = None
 
 
-def read_events(stream: BinaryIO, offset: int = 0) -> Events:
-    """Return the scalars and texts of an event file from an offset on."""
+def read_events(stream: BinaryIO, offset: int = 0, before: Collected | None = None) -> Events:
+    """Return the scalars and texts of an event file.
+
+    Reading goes on from `offset` with what was collected `before`, which grows by it.
+    """
     progress = Progress(offset)
-    collected = _Collected()
+    collected = before or Collected()
     for buffer, starts, lengths in chunks(stream, progress):
         numbers = collected.count + np.arange(len(starts))
         collected.count += len(starts)
         _read_chunk(buffer, starts, lengths, numbers, collected)
+    collected.damaged += progress.damaged
     return Events(
         scalars=collected.arrays(),
-        texts=collected.texts,
-        damaged=progress.damaged + collected.damaged,
+        texts=dict(collected.texts),
+        damaged=collected.damaged,
         dropped_tags=len(collected.refused),
         offset=progress.offset,
+        collected=collected,
     )
 
 
 @dataclass
-class _Collected:
+class Collected:
     """Points by tag, in pieces: (record numbers, steps, times, values)."""
 
     pieces: dict[str, list[tuple[Any, Any, Any, Any]]] = field(default_factory=dict)
@@ -76,6 +82,7 @@ class _Collected:
     count: int = 0
 
     def add(self, tag: str, numbers: Any, steps: Any, times: Any, values: Any) -> None:
+        """Add points of a tag: arrays (N,) or single numbers."""
         if tag not in self.pieces and len(self.pieces) >= MOST_TAGS:
             if len(self.refused) < MOST_TAGS:
                 self.refused.add(hash(tag))
@@ -83,6 +90,7 @@ class _Collected:
         self.pieces.setdefault(tag, []).append((numbers, steps, times, values))
 
     def arrays(self) -> dict[str, Scalars]:
+        """Return the points by tag in the order of the file."""
         found = {}
         for tag, pieces in self.pieces.items():
             numbers, steps, times, values = (
@@ -113,7 +121,7 @@ class _Layout:
 
 
 def _read_chunk(
-    buffer: Bytes, starts: Ints, lengths: Ints, numbers: Ints, collected: _Collected
+    buffer: Bytes, starts: Ints, lengths: Ints, numbers: Ints, collected: Collected
 ) -> None:
     """Add the points of a chunk's records to what was collected."""
     order = np.argsort(lengths, kind="stable")
@@ -137,7 +145,7 @@ def _read_chunk(
             _parse_one(row.tobytes(), int(number), collected)
 
 
-def _take(rows: Bytes, numbers: Ints, layout: _Layout, collected: _Collected) -> None:
+def _take(rows: Bytes, numbers: Ints, layout: _Layout, collected: Collected) -> None:
     """Add the points of records that share a layout."""
 
     def column(start: int, kind: str) -> Any:
@@ -239,7 +247,7 @@ def _places(record: bytes, position: int, end: int) -> Iterator[tuple[int, int, 
         yield key >> 3, wire, start, position
 
 
-def _parse_one(record: bytes, number: int, collected: _Collected) -> None:
+def _parse_one(record: bytes, number: int, collected: Collected) -> None:
     """Add the points and texts of any event; what is no event is counted as damaged."""
     time, step, summaries = np.nan, 0, []
     try:
@@ -258,9 +266,7 @@ def _parse_one(record: bytes, number: int, collected: _Collected) -> None:
         collected.damaged += 1
 
 
-def _parse_value(
-    message: bytes, number: int, step: int, time: float, collected: _Collected
-) -> None:
+def _parse_value(message: bytes, number: int, step: int, time: float, collected: Collected) -> None:
     tag, scalar, words = "", None, None
     for name, _, value in protobuf.fields(message):
         if name == 1:

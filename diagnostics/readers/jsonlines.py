@@ -23,8 +23,8 @@ Columns = dict[str, Any]
 
 # A longer line is no row of metrics; the bound keeps a damaged file out of memory.
 LONGEST_LINE = 1 << 24
-CHUNK_BYTES = 1 << 25
-BLOCK_BYTES = 1 << 22
+CHUNK_BYTES = 1 << 23
+BLOCK_BYTES = 1 << 20
 # A block of this size that is not uniform is read line by line, and after so many the file is.
 SMALLEST_BLOCK = 1 << 15
 MOST_FAILURES = 64

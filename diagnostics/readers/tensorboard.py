@@ -21,7 +21,8 @@ from diagnostics.errors import MalformedLog
 from diagnostics.readers.assembly import Origin, assemble_frames
 from diagnostics.readers.contract import Hints, Reader
 from diagnostics.readers.event_config import IN_NAME, configuration
-from diagnostics.readers.event_files import Events, Scalars, read_events
+from diagnostics.readers.event_files import Collected, Events, Scalars, read_events
+from diagnostics.readers.following import Kept
 from diagnostics.readers.keys import place
 from diagnostics.readers.opening import head, names_in, open_log, recognising
 from diagnostics.readers.sidecars import configuration_beside
@@ -29,6 +30,9 @@ from diagnostics.run import Run, empty_steps
 
 # Every event file begins with a record of its version.
 MARK = b"brain.Event:"
+# A run that is still training is read again and again, each time from where it was left.
+_KEPT: Kept[Collected] = Kept()
+
 # Logged once at the end of `Trainer.train`, at the step of the last row.
 _FINAL = ("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos")
 
@@ -88,7 +92,9 @@ def _files(folder: Path) -> list[Path]:
 
 def _part(path: Path) -> _Part:
     with open_log(path) as stream:
-        events = read_events(stream)
+        events = read_events(stream, *(_KEPT.take(path, stream) or (0, Collected())))
+        if events.collected is not None:
+            _KEPT.keep(path, stream, events.offset, events.collected)
     part = _Part(events)
     if part.points:
         filled = [points for points in events.scalars.values() if len(points.steps)]

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from diagnostics.errors import MalformedLog
-from diagnostics.readers import event_files, event_records, find_runs, read, read_all
+from diagnostics.readers import (
+    event_files,
+    event_records,
+    find_runs,
+    read,
+    read_all,
+    tensorboard,
+)
 from diagnostics.readers.event_files import Events, read_events
 from diagnostics.readers.event_records import Progress, chunks
 
@@ -108,10 +115,10 @@ def test_reading_goes_on_where_it_ended(tmp_path: Path, writer_class: Any) -> No
         assert first.offset <= cut
         file.write_bytes(data)
         with file.open("rb") as stream:
-            rest = read_events(stream, first.offset)
+            both = read_events(stream, first.offset, first.collected)
         for tag in TAGS:
-            parts = [one.scalars[tag].steps for one in (first, rest) if tag in one.scalars]
-            assert np.concatenate(parts).tolist() == whole.scalars[tag].steps.tolist()
+            assert both.scalars[tag].steps.tolist() == whole.scalars[tag].steps.tolist()
+            assert both.scalars[tag].numbers.tolist() == whole.scalars[tag].numbers.tolist()
 
 
 @pytest.mark.parametrize("place", ["length", "data", "sum"])
@@ -163,3 +170,32 @@ def test_event_folders_below_an_output_folder_are_the_same_run(
     assert find_runs(tmp_path) == [tmp_path / "alone" / "runs" / "Nov22_host"]
     (tmp_path / "alone" / "trainer_state.json").write_text('{\n  "log_history": []\n}')
     assert find_runs(tmp_path) == [tmp_path / "alone"]
+
+
+def test_a_growing_event_file_is_read_from_where_it_was_left(
+    tmp_path: Path, writer_class: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    plain = tensorboard.read_events
+
+    def watched(stream: Any, offset: int, before: Any) -> Events:
+        begun.append(offset)
+        return plain(stream, offset, before)
+
+    monkeypatch.setattr(tensorboard, "read_events", watched)
+    with writer_class(str(tmp_path)) as writer:
+        for step in range(1, 41):
+            for tag in TAGS:
+                writer.add_scalar(tag, 0.1 * step, step)
+            if step % 10 == 0:
+                writer.flush()
+                assert list(read(tmp_path).train.index) == list(range(1, step + 1))
+    assert begun[0] == 0
+    assert begun == sorted({*begun})
+    # A file that was written anew is read anew.
+    [file] = tmp_path.glob("*tfevents*")
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
+    assert read(tmp_path).last_step < 25
+    file.write_bytes(data)
+    assert read(tmp_path).last_step == 40
