@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite, sqrt
 
 import numpy as np
@@ -76,7 +77,8 @@ def label_counts(reading: Reading) -> tuple[float, float] | None:
     """Return how many desirable and undesirable examples the data holds, None if not logged."""
     run = reading.run
     data = run.header.get("data")
-    places = [run.config, run.header, *([data] if isinstance(data, dict) else [])]
+    places = [run.config, run.header, *([data] if isinstance(data, Mapping) else [])]
+    # What the run log here and the logs of TRL call them.
     for names in (("desirable", "undesirable"), ("count/chosen", "count/rejected")):
         for place in places:
             found = [place.get(name) for name in names]

@@ -39,12 +39,10 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 from diagnostics import synthetic_logs
 from diagnostics.advice import advice
 from diagnostics.intervals import number
+from diagnostics.ktoremedies import label_counts
 from diagnostics.pathologies.contract import Pathology
 from diagnostics.pathologies.movement import cannot_tell, not_applicable, setting
 from diagnostics.reading import Reading
@@ -54,8 +52,6 @@ from diagnostics.verdicts import Evidence, Status, Verdict
 NAME = "kto_imbalance"
 LOW, HIGH = 1.0, 1.5  # arXiv 2402.01306 v5, Eq. 9
 TOLERANCE = 1.05  # proposal of this project
-# What a data set's counts are called: the run log here, and the logs of TRL.
-COUNTS = (("desirable", "undesirable"), ("count/chosen", "count/rejected"))
 UNIT = "times as hard as undesirable ones"
 
 
@@ -63,8 +59,8 @@ def check(reading: Reading, *, low: float = LOW, high: float = HIGH) -> Verdict:
     """Say whether the weighted ratio of the two labels is outside its range."""
     if reading.method is not None and reading.method.name != "kto":
         return not_applicable(NAME, "only KTO weighs two labels")
-    counts = next(_counts(reading.run), None)
-    weights = [setting(reading, f"{side}_weight") for side in COUNTS[0]]
+    counts = label_counts(reading)
+    weights = [setting(reading, f"{side}_weight") for side in ("desirable", "undesirable")]
     if counts is None or not min(weights) > 0:
         reason = "how many examples carry each label is not in the log"
         return cannot_tell(NAME, reason, "log the number of desirable and undesirable examples")
@@ -84,28 +80,6 @@ def check(reading: Reading, *, low: float = LOW, high: float = HIGH) -> Verdict:
         evidence=evidence,
         advice=advice(reading, NAME),
     )
-
-
-def _counts(run: Run) -> Iterator[tuple[float, float]]:
-    """Yield the counts of both labels from wherever the run holds them."""
-    data = run.header.get("data")
-    places: list[Mapping[str, Any]] = [run.config, run.header]
-    places += [data] if isinstance(data, Mapping) else []
-    for names in COUNTS:
-        for place in places:
-            found = [_number(place.get(name)) for name in names]
-            if all(found):
-                yield found[0], found[1]
-        if all(name in run.train for name in names):
-            sums = [float(run.train[name].sum()) for name in names]
-            if all(0 < one < float("inf") for one in sums):
-                yield sums[0], sums[1]
-
-
-def _number(value: Any) -> float:
-    """Return a positive number, or 0 for anything else."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e15
-    return float(value) if usable else 0.0
 
 
 def example(seed: int) -> Run:
