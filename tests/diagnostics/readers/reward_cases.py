@@ -88,7 +88,7 @@ def lf(loss: str, stage: str = "dpo", **more: Any) -> dict[str, Any]:
     }
 
 
-def swift(kind: str, loss: str | None = None) -> dict[str, Any]:
+def swift(kind: str, loss: Any = None) -> dict[str, Any]:
     named = {} if loss is None else {"loss_type": loss}
     return {"rlhf_type": kind, "beta": BETA, "train_type": "lora", **named}
 
@@ -260,6 +260,34 @@ CASES = [
         beside="torchtune_config.yaml", **TO_SUM,
     ),
     Case(
+        "trl-online-dpo", scaled(D, B), logps=SUMS, config=trl(OLD, "online_dpo"),
+        extra={"objective/rlhf_reward": 0.1, "objective/kl": 2.0}, **TO_SUM,
+    ),
+    Case(
+        "trl-xpo", scaled(D, B), logps=scaled(SUMS, 2.0), config=trl(OLD, "xpo"),
+        extra={"loss/xpo": 0.1, "objective/kl": 2.0}, **TO_SUM,
+    ),
+    Case(
+        "swift-several", scaled(D, 1.8 * B), logps=SUMS, write="swift", loss=5.86,
+        config=swift("dpo", ["sigmoid", "sft"]) | WEIGHTED, beside="args.json", **TO_SUM,
+    ),
+    Case(
+        "swift-several-ipo", scaled(means(D), 1.8 * B), logps=means(SUMS), write="swift", loss=8.0,
+        config=swift("dpo", ["ipo", "sft"]) | WEIGHTED, beside="args.json", **TO_MEAN,
+    ),
+    Case(
+        "swift-cpo", scaled(SUMS, B), logps=SUMS, write="swift", extra={"nll_loss": 1.2},
+        config=swift("cpo", "sigmoid"), beside="args.json", **TO_Z,
+    ),
+    Case(
+        "openrlhf-kto", scaled(D, B), write="openrlhf", loss=0.5, accuracies=False,
+        config={"beta": BETA}, beside="launch.yaml", **TO_SUM,
+    ),
+    Case(
+        "lf-v1-simpo", scaled(means(SUMS), B), logps=SUMS, write="lf_v1", config=lf("simpo"),
+        **TO_A,
+    ),
+    Case(
         "simpo-repository", scaled(means(SUMS), B), logps=means(SUMS),
         config={"gamma_beta_ratio": 0.3, "beta": BETA}, **TO_A,
     ),
@@ -305,9 +333,10 @@ def as_swift(case: Case, folder: Path) -> Path:
 
 
 def as_openrlhf(case: Case, folder: Path) -> Path:
+    first = "loss={0:.3g}, acc=0.7" if case.accuracies else "kto_loss={0:.3g}, kl=0.4"
     text = "".join(
         f"\rTrain step of epoch [0]:  10%|# | {step}/100 [00:10<01:20, 1.10it/s,"
-        f" loss={case.loss:.3g}, acc=0.7, chosen_reward={case.rewards['chosen'][i]:.3g},"
+        f" {first.format(case.loss)}, chosen_reward={case.rewards['chosen'][i]:.3g},"
         f" reject_reward={case.rewards['rejected'][i]:.3g}, lr=1e-6]"
         for i, step in enumerate(STEPS)
     )
