@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import forecast as forecasts  # noqa: E402
 from diagnostics.intervals import in_words, number, wilson  # noqa: E402
+from trainer.casebook import EXPERIMENTS  # noqa: E402
 
 RECORDS = ROOT / "examples" / "casebook"
 PAGE = ROOT / "docs" / "casebook.md"
@@ -60,7 +61,7 @@ def page(experiments: Sequence[Record]) -> str:
     sizes = {"cpu": "0.1 million parameters", "gpu": "7 million parameters"}
     size = ", ".join(sorted({sizes[one["size"]] for one in experiments}))
     parts = [INTRO.format(size=size), _summary(experiments), _not_cured(experiments)]
-    parts += [_not_confirmed(experiments)]
+    parts += [_not_confirmed(experiments), _missing(experiments)]
     parts += [_experiment(one) for one in experiments]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -233,6 +234,13 @@ def _not_confirmed(experiments: Sequence[Record]) -> str:
     ]
     head = ["## What was not confirmed", "", "| where | expected | seen, by seed | verdict |"]
     return "\n".join([*head, "|---|---|---|---|", *(rows or ["| none | | | |"]), ""])
+
+
+def _missing(experiments: Sequence[Record]) -> str:
+    """Return the experiments that are written down and have no record yet, if any."""
+    known = {record["name"] for record in experiments}
+    missing = [f"- {one.name}. {one.title}" for one in EXPERIMENTS if one.name not in known]
+    return "\n".join(["## Not recorded yet", "", *missing, ""]) if missing else ""
 
 
 def _experiment(record: Record) -> str:
