@@ -152,6 +152,12 @@ def origins(facts: Facts) -> Origins:
         losses = ("sigmoid",)
     if "alphapo" in known.flags:
         losses = ("alphapo",)
+    if framework == producers.SIMPO:
+        # Its configurations name the link function as the loss type.
+        trainer, losses = "cpo", ("simpo",)
+    elif trainer == "dpo" and facts.ratio is not None and facts.hints.method is None:
+        # Rewards without a reference are not those of a trainer that has one, configured or not.
+        trainer, losses = _trainer_by_keys(facts), None
     return Origins(frameworks, trainer, versions, losses)
 
 
@@ -187,7 +193,6 @@ def candidates(facts: Facts, who: Origins) -> list[Row]:
     if evidence.are_sums(facts.train, facts.evals):
         rows = [row for row in rows if row.logps != "per_token"] or rows
     if facts.ratio is not None:
-        rows = [row for row in rows if not row.base.has_reference] or rows
         if "nll_loss" not in facts.keys:
             # TRL's CPO trainer logs it always, 0.0 where the term is off.
             copies = (TRL, SWIFT)

@@ -150,6 +150,20 @@ def test_rewards_that_are_one_multiple_of_the_log_probs_have_no_reference() -> N
     assert run.method == "simpo"
 
 
+@pytest.mark.parametrize(
+    "config",
+    [{"gamma_beta_ratio": 0.3, "loss_type": "sigmoid", "beta": 2.5}, {"loss_type": "sigmoid"}],
+)
+def test_rewards_without_a_reference_overrule_a_configured_one(config: dict) -> None:
+    logged = rows(length=LENGTH)
+    for row in logged:
+        for side in ("chosen", "rejected"):
+            row[f"rewards/{side}"] = 2.5 * row[f"logps/{side}"]
+    run = run_of(logged, config)
+    assert run.meaning is not None
+    assert (run.method, run.meaning.base, run.meaning.factor) == ("simpo", Base.LOGPS_MEAN, 2.5)
+
+
 def test_new_trl_logs_sums_for_every_loss() -> None:
     run = run_of(rows(loss=25.0, num_tokens=100.0, length=LENGTH), {"beta": 0.1})
     assert run.meaning is not None
