@@ -41,7 +41,8 @@ class Measurement:
 
 def row(step: int, draw: random.Random) -> dict[str, float]:
     """Return the metrics of one step, with as many digits as trainers write."""
-    return {"step": step, **{name: draw.gauss(0, 1) for name in METRICS}}
+    values = {name: draw.gauss(0, 1) for name in METRICS}
+    return {"step": step, **values, "epoch": step / 7e5}
 
 
 # -- What is read ----------------------------------------------------------------------------------
@@ -85,8 +86,10 @@ def write_console(folder: Path) -> Path:
     steps = CONSOLE_MEGABYTES * 1_000_000 // 420
     with path.open("w") as stream:
         for step in range(1, steps + 1):
-            values = {name: draw.gauss(0, 1) for name in METRICS}
-            stream.write(f"\r {100 * step // steps}%|███   | {step}/{steps} [00:01<00:02, 1.2it/s]")
+            values = row(step, draw)
+            del values["step"]
+            clock = f"{step // 60:02}:{step % 60:02}<{(steps - step) // 60:02}:00"
+            stream.write(f"\r{100 * step // steps:3}%|███   | {step}/{steps} [{clock}, 1.00s/it]")
             stream.write(f"{values}\n")
     return path
 

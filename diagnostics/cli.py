@@ -19,6 +19,7 @@ from diagnostics.readers import READERS, Hints, find_runs, read_all
 from diagnostics.readers.aliases import mapping_of
 from diagnostics.readers.formats import formats_text
 from diagnostics.readers.importing import import_runs
+from diagnostics.readers.progress import listening
 from diagnostics.regimes import Regime
 from diagnostics.run import Run
 
@@ -135,10 +136,19 @@ def _runs(options: argparse.Namespace) -> tuple[list[Run], list[str]]:
     for path in options.paths:
         for place in _places(path):
             try:
-                runs.extend(read_all(place, hints))
+                with listening(_tell_share):
+                    runs.extend(read_all(place, hints))
             except DiagnosticsError as problem:
                 problems.append(" ".join(str(problem).split()))
     return runs, problems
+
+
+def _tell_share(file: str, share: float) -> None:
+    """Show how far a large file is read, on a terminal only; the next text starts a line anew."""
+    if sys.stderr.isatty():
+        end = "\r\x1b[K" if share == 1 else ""
+        sys.stderr.write(f"\r{file}: {share:.0%} read{end}")
+        sys.stderr.flush()
 
 
 def _places(path: Path) -> list[Path]:

@@ -20,6 +20,7 @@ import pyarrow.json
 from diagnostics.logcontents import LONGEST_LINE, ROW_KINDS, LogContents, record_of, take
 from diagnostics.readers.jsonlines import Columns, Table, columns_of, whole_line
 from diagnostics.readers.opening import open_log
+from diagnostics.readers.progress import tell
 
 # A smaller log is read line by line in a moment.
 BULK_BYTES = 1 << 22
@@ -77,6 +78,7 @@ def read_bulk(path: Path) -> BulkLog:
         _add_lines(stream.readline(LONGEST_LINE + 1), rows)
         while piece := stream.read(CHUNK_BYTES):
             _add(piece if piece.endswith(b"\n") else piece + whole_line(stream), rows)
+            tell(stream)
     found = BulkLog(rows.contents)
     for kind in ROW_KINDS:
         found.steps[kind], found.columns[kind] = _settled(kind, rows)

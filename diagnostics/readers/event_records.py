@@ -14,6 +14,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from diagnostics.readers.progress import tell
+
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
@@ -41,6 +43,7 @@ def chunks(stream: BinaryIO, progress: Progress) -> Iterator[tuple[Bytes, Ints, 
     rest = b""
     while True:
         read = stream.read(CHUNK_BYTES)
+        tell(stream)
         data = rest + read
         if len(data) < _AROUND:
             return

@@ -6,7 +6,7 @@ nested objects, a text among numbers, a damaged line) is parsed line by line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,8 +17,8 @@ import pyarrow.json
 
 from diagnostics.readers.numbers import numbers
 from diagnostics.readers.opening import json_value, open_log
+from diagnostics.readers.progress import tell
 
-Progress = Callable[[int], None]
 Columns = dict[str, Any]
 
 # A longer line is no row of metrics; the bound keeps a damaged file out of memory.
@@ -78,11 +78,10 @@ def damage(damaged: list[int]) -> list[str]:
     return [f"{len(damaged)} {lines} of the log could not be read ({lines} {first})."]
 
 
-def json_columns(path: Path, damaged: list[int], progress: Progress | None = None) -> Columns:
+def json_columns(path: Path, damaged: list[int]) -> Columns:
     """Return the rows of a file as columns (T,): floats where all values are numbers.
 
-    A name that a row lacks is NaN there, None in a column of other values. `progress` is told
-    the bytes read so far.
+    A name that a row lacks is NaN there, None in a column of other values.
 
     Raises
     ------
@@ -90,15 +89,13 @@ def json_columns(path: Path, damaged: list[int], progress: Progress | None = Non
         When the file cannot be opened.
     """
     table = Table()
-    lines = read = 0
+    lines = 0
     with open_log(path) as stream:
         while piece := stream.read(CHUNK_BYTES):
             block = piece if piece.endswith(b"\n") else piece + whole_line(stream)
             _add_block(table, block, lines, damaged)
             lines += block.count(b"\n")
-            read += len(block)
-            if progress is not None:
-                progress(read)
+            tell(stream)
     return table.columns()
 
 

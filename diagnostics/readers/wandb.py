@@ -18,6 +18,7 @@ from diagnostics.readers import chunked, protobuf
 from diagnostics.readers.assembly import Record, assemble, records_of
 from diagnostics.readers.contract import Hints, Reader
 from diagnostics.readers.opening import head, json_value, names_in, open_log, recognising
+from diagnostics.readers.progress import tell
 from diagnostics.run import Run
 
 MARK = b":W&B"
@@ -57,6 +58,7 @@ def read(path: Path, hints: Hints) -> tuple[Run, ...]:
     with open_log(file) as stream:
         for record in chunked.records(stream, damaged):
             _take(record, contents)
+            tell(stream)
     if not contents.rows:
         raise MalformedLog(
             f"{path}: holds no row of metrics, expected the history of a W&B run;"
