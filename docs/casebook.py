@@ -164,8 +164,9 @@ def _summary(experiments: Sequence[Record]) -> str:
     tried = remedies(experiments)
     for by, text in (("paper", "taken from papers"), ("diagnosis", "advised by the diagnosis")):
         own = [one for one in tried if one["by"] == by]
-        cured = sum(one["cured"] for one in own)
-        rows.append((f"remedies of A or B evidence, {text}, that cured", cured, len(own)))
+        rows.append((f"remedies of A or B evidence, {text}, that cured", *_cured(own)))
+    alarmed = [one for one in tried if one["symptom"] in one["sick"]["alarms"]]
+    rows.append(("both kinds, where the diagnosis had raised that alarm", *_cured(alarmed)))
     held = [verdict(one["seeds"]) for record in experiments for one in record["expectations"]]
     rows.append(("expectations confirmed", held.count("confirmed"), len(held)))
     lines = [f"| {text} | {share_of(hits, total)} |" for text, hits, total in rows]
@@ -176,6 +177,10 @@ def _summary(experiments: Sequence[Record]) -> str:
     return "\n".join(
         ["## What came out", "", "| what | measured |", "|---|---|", *lines, "", _skill(), ""]
     )
+
+
+def _cured(tried: Sequence[dict[str, Any]]) -> tuple[int, int]:
+    return sum(one["cured"] for one in tried), len(tried)
 
 
 def _skill() -> str:
@@ -194,7 +199,8 @@ def _skill() -> str:
     ]
     head = (
         f"The forecast of chosen's second half from its first, on {got.runs} runs whose end is "
-        f"beyond noise ({refused} of {len(found)} refused):"
+        f"beyond noise ({refused} of {len(found)} refused). Runs that share a seed or pairs are "
+        "not independent, so the true intervals are wider:"
     )
     return "\n".join(
         [head, "", "| what | measured |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)]
@@ -208,6 +214,7 @@ def _part(error: float) -> str:
 def _not_cured(experiments: Sequence[Record]) -> str:
     rows = [
         f"| {one['where']} {one['of']}, seed {one['seed']} | {_words(one['symptom'])} "
+        f"| {one['sick']['alarms'].get(one['symptom'], 'none')} "
         f"| {one['action']} ({one['by']}, {one['strength']}) | {_ends(one['sick'])} "
         f"| {_ends(one['run'])} |"
         for one in remedies(experiments)
@@ -217,12 +224,14 @@ def _not_cured(experiments: Sequence[Record]) -> str:
         "## Where a remedy did not help",
         "",
         "Remedies whose evidence is A or B, and after which the run is still diagnosed with what "
-        "they were to cure. Chosen / rejected at the end, nats per token.",
+        "they were to cure. Where the alarm is `none` the regime is there, and the diagnosis does "
+        "not call it a pathology: a fall of both sides within the tide asks for no remedy. "
+        "Chosen / rejected at the end, nats per token.",
         "",
-        "| run | symptom | remedy (from, evidence) | before | after |",
-        "|---|---|---|---|---|",
+        "| run | symptom | alarm | remedy (from, evidence) | before | after |",
+        "|---|---|---|---|---|---|",
     ]
-    return "\n".join([*head, *(rows or ["| none | | | | |"]), ""])
+    return "\n".join([*head, *(rows or ["| none | | | | | |"]), ""])
 
 
 def _not_confirmed(experiments: Sequence[Record]) -> str:
@@ -378,14 +387,16 @@ def draw(experiments: Sequence[Record]) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1000, "height": 1600})
-        tab.set_content("<div id='here' style='display: inline-block'></div>")
+        tab.set_content("<body style='margin: 0'><div id='here'></div></body>")
         tab.add_script_tag(content=plotly.offline.get_plotlyjs())
         for record in experiments:
             one = figure(record)
             tab.evaluate(
                 "one => Plotly.newPlot('here', one.data, one.layout, {staticPlot: true})", one
             )
-            tab.locator("#here").screenshot(path=IMAGES / f"casebook-{record['name']}.png")
+            size = {side: one["layout"][side] for side in ("width", "height")}
+            path = IMAGES / f"casebook-{record['name']}.png"
+            tab.screenshot(path=path, clip={"x": 0, "y": 0, **size})
         browser.close()
 
 
