@@ -155,19 +155,17 @@ def sft_term(reading: Reading, regime: Regime) -> Cause | None:
     share = _sft_share(reading, bands[0], float(weight)) if bands else None
     if share is not None and share < SFT_PART:
         return None
-    what = "SFT on chosen" if name == "sft" else f"an SFT term of weight {weight:g}"
-    if name == "orpo":
-        what = f"ORPO's SFT term beside lambda {reading.hyper['beta']:g}"
+    what = "SFT on chosen" if name == "sft" else "the SFT term"
+    beside = f" beside lambda {reading.hyper['beta']:g}" if name == "orpo" else ""
     evidence = [Evidence("weight of the SFT term", float(weight), "coefficient")]
     pulled = ""
     if share is not None:
         evidence.append(Evidence("SFT term's part of d_w", share, "fraction", SFT_PART))
-        pulled = f", which makes up {number(share)}, as a fraction, of the pull on chosen"
-    coefficient = "" if f"{weight:g}" in what else f" (coefficient {weight:g})"
+        pulled = f", {number(share)} as a fraction of the pull on chosen,"
     return Cause(
         name="sft_term",
-        sentence=f"{what}{coefficient or ' as its coefficient'}{pulled}, pulls chosen up without "
-        "pushing rejected down, and what both share rises with it",
+        sentence=f"{what} (coefficient {weight:g}){beside}{pulled} pulls chosen up without pushing "
+        "rejected down, and what both share rises with it",
         evidence=tuple(evidence),
         score=0.7 if share is not None else 0.4,
         strength=MEASURED if share is not None else CONFIGURED,

@@ -105,10 +105,10 @@ def lengths(reading: Reading, regime: Regime) -> Cause | None:
             Evidence("partial correlation", partial.value, "correlation", 0.0, partial.low,
                      partial.high)
         )  # fmt: skip
+        follows = "goes" if partial.high < 0 else "does not go"
         also = (
-            f"; over pairs the {'chosen' if falls else 'rejected'} side's change goes with it at "
-            f"a partial correlation of {in_words(partial, sign=True)}, the side's own length held "
-            "fixed"
+            f"; over pairs the {'chosen' if falls else 'rejected'} side's change {follows} with it "
+            f"(partial correlation {in_words(partial, sign=True)}, its own length held fixed)"
         )
     supported = partial is not None and partial.high < 0
     name = "rejected" if falls else "chosen"
