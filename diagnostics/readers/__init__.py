@@ -10,6 +10,7 @@ from diagnostics.errors import ReadError, UnknownFormat
 from diagnostics.readers import wandb_online
 from diagnostics.readers.cards import READER as CARDS
 from diagnostics.readers.console import READER as CONSOLE
+from diagnostics.readers.console import read_text
 from diagnostics.readers.contract import NO_HINTS, Hints, Reader
 from diagnostics.readers.discovery import DEEPEST, Scanner, fingerprint
 from diagnostics.readers.llamafactory import READER as LLAMA_FACTORY
@@ -40,6 +41,7 @@ __all__ = [
     "fingerprint",
     "read",
     "read_all",
+    "read_text",
     "recognised",
 ]
 

@@ -18,7 +18,6 @@ from diagnostics.run import Run
 
 LARGEST = 4 << 20
 _HEAD = re.compile(rb"^[ \t]*\|[^\n]*\|\s*rewards\s*/\s*chosen\s*\|", re.IGNORECASE | re.MULTILINE)
-_RULE = re.compile(r"^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
 
 
 @recognising
@@ -73,7 +72,7 @@ def tables_in(text: str) -> list[Table]:
     lines = text.splitlines()
     place = 0
     while place + 1 < len(lines):
-        if "|" not in lines[place] or not _RULE.match(lines[place + 1][:5000]):
+        if "|" not in lines[place] or not _is_rule(lines[place + 1]):
             place += 1
             continue
         head, body = _cells_of(lines[place]), []
@@ -85,6 +84,11 @@ def tables_in(text: str) -> list[Table]:
         if body and table.is_of_a_training:
             found.append(table)
     return found
+
+
+def _is_rule(line: str) -> bool:
+    """Say whether a line is the one between a table's heading and its rows."""
+    return "-" in line and set(line) <= set("|:- \t")
 
 
 def _cells_of(line: str) -> list[str]:

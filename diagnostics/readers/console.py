@@ -20,7 +20,7 @@ from diagnostics.readers.assembly import assemble
 from diagnostics.readers.contract import NO_HINTS, Hints, Reader
 from diagnostics.readers.keys import records_of
 from diagnostics.readers.lines import Printed, printed_in
-from diagnostics.readers.opening import head, open_log, recognising
+from diagnostics.readers.opening import HEAD_BYTES, head, open_log, recognising
 from diagnostics.readers.producers import EM, HALOS, OPENRLHF, TORCHTUNE
 from diagnostics.readers.sidecars import configuration_beside
 from diagnostics.readers.stepping import Row, stepped
@@ -98,7 +98,7 @@ def read_text(
         When it holds no row.
     """
     data = text.encode("utf-8", errors="replace") if isinstance(text, str) else text
-    config = settings_in(data[:SEARCHED])
+    config = settings_in(data[:HEAD_BYTES])
     runs = runs_of(io.BytesIO(data), path=Path(name), reader="console", config=config, hints=hints)
     if not runs:
         raise MalformedLog(
@@ -237,7 +237,7 @@ _SETTINGS = (
 )
 _FLAG = re.compile(rb"--(%s)[ =]['\"]?([\w.+-]{1,40})" % _SETTINGS)
 _DUMPED = re.compile(
-    rb"^\s*(%s)(?:=|: )['\"]?([\w.+-]{1,40})['\"]?,?\s*$" % _SETTINGS, re.MULTILINE
+    rb"^[ \t]*(%s)(?:=|: )['\"]?([\w.+-]{1,40})['\"]?,?[ \t]*$" % _SETTINGS, re.MULTILINE
 )
 _INSTALLED = re.compile(rb"\btrl(?:==|-)(\d+\.\d+(?:\.\d+)?)\b")
 

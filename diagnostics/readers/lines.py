@@ -41,18 +41,20 @@ _BAR = re.compile(rb"(\d{1,12})/(\d{1,12}) \[")
 _STATS = re.compile(rb"(train stats|eval) after (\d{1,15})( examples| steps)?: ?$")
 _NUMBER = rb"-?(?:\d[\d.]*(?:[eE][-+]?\d+)?|nan|inf)"
 
+# A name begins where no name goes on, and is bounded: no line makes a pattern start over and over.
 _POSTFIX = re.compile(
-    rb"(?:Train step of epoch \[?(\d{1,6})\]?|Eval stage of [a-z_]+ (\d{1,12}))?[^\r\n\[\]]{0,300}?"
-    rb"(\d{1,12})/(\d{1,12}) \[[^\[\]\r\n]{0,80}?, ((?:[a-z_]*loss|[a-z_]*acc\w*|\w*reward)="
-    rb"[^\[\]\r\n]{1,2000})\]"
+    rb"(?<!\d)(\d{1,12})/(\d{1,12}) \[[^\[\]\r\n]{0,80}?, ([a-z][^\[\]\r\n]{1,2000})\]"
 )
-_POSTFIX_PAIR = re.compile(rb"(\w+)=(%s)" % _NUMBER)
+_BAR_OF = re.compile(rb"Train step of epoch \[?(\d{1,6})\]?|Eval stage of [a-z_]{1,20} (\d{1,12})")
+_POSTFIX_PAIR = re.compile(rb"(?<!\w)(\w{1,80})=(%s)" % _NUMBER)
 _TORCHTUNE = re.compile(rb"Step (\d{1,12}) \| ([^\r\n]{1,4000})")
-_TORCHTUNE_PAIR = re.compile(rb"([\w/]+):(%s)" % _NUMBER)
+_TORCHTUNE_PAIR = re.compile(rb"(?<![\w/])([\w/]{1,80}):(%s)" % _NUMBER)
 _MLX = re.compile(rb"Iter (\d{1,12}): (Train|Val) (loss [^\r\n]{1,2000})")
-_MLX_PAIR = re.compile(rb"(?:Val |Train )?([A-Za-z][A-Za-z /]*?) (%s)(?=,|$)" % _NUMBER)
-_COLONS = re.compile(rb"[^\r\n]{0,2000}\brewards/chosen: [^\r\n]{1,2000}")
-_COLONS_PAIR = re.compile(rb"([\w/]+): (%s)(?=,|\s|$)" % _NUMBER)
+_MLX_PAIR = re.compile(
+    rb"(?<![A-Za-z])(?:Val |Train )?([A-Za-z][A-Za-z /]{0,40}?) (%s)(?=,|$)" % _NUMBER
+)
+_COLONS = b"rewards/chosen: "
+_COLONS_PAIR = re.compile(rb"(?<![\w/])([\w/]{1,80}): (%s)(?=,|\s|$)" % _NUMBER)
 _MLX_NAMES = {
     "chosen reward": "rewards/chosen",
     "rejected reward": "rewards/rejected",
@@ -103,9 +105,8 @@ def rows_of(text: bytes) -> Iterator[Printed]:
     if b"Iter " in text and b"hosen reward" in text:
         for found in _MLX.finditer(text):
             yield _mlx(found)
-    if b"rewards/chosen: " in text:
-        for found in _COLONS.finditer(text):
-            yield Printed(_pairs(_COLONS_PAIR, found[0]))
+    if _COLONS in text:
+        yield from _colons(text)
 
 
 def _dicts(text: bytes) -> Iterator[Printed]:
@@ -193,20 +194,34 @@ def _pairs(pattern: re.Pattern[bytes], text: bytes) -> dict[str, Any]:
     return {_text(key): _text(value) for key, value in pattern.findall(text)}
 
 
+def _colons(text: bytes) -> Iterator[Printed]:
+    """Yield the lines of "name: value, name: value"."""
+    position = 0
+    while (mark := text.find(_COLONS, position)) >= 0:
+        start = max(position, text.rfind(b"\n", 0, mark) + 1, mark - LONGEST_ROW // 10)
+        end = text.find(b"\n", mark, mark + LONGEST_ROW // 10)
+        position = end if end >= 0 else min(mark + LONGEST_ROW // 10, len(text))
+        yield Printed(_pairs(_COLONS_PAIR, text[start:position]))
+
+
 def _postfixes(text: bytes) -> Iterator[Printed]:
     """Yield the rows behind OpenRLHF's progress bars; a bar that is drawn again counts once."""
     last: Printed | None = None
+    end = 0
     for found in _POSTFIX.finditer(text):
-        epoch, evaluated, done, total, pairs = found.groups()
+        done, total, pairs = found.groups()
         values = _pairs(_POSTFIX_PAIR, pairs)
-        bar = (int(done), int(total))
-        if evaluated is not None or "eval_loss" in values:
-            own = {
-                key if key.startswith("eval_") else f"eval_{key}": v for key, v in values.items()
-            }
+        names = _BAR_OF.findall(text[max(end, found.start() - BEFORE) : found.start()])
+        epoch, evaluated = names[-1] if names else (b"", b"")
+        end = found.end()
+        if evaluated or "eval_loss" in values:
+            keys = {key: "eval_" + key.removeprefix("eval_") for key in values}
+            own = {keys[key]: value for key, value in values.items()}
             row = Printed(own, None, int(evaluated) if evaluated else None, "openrlhf eval")
+        elif "chosen_reward" in values:
+            row = Printed(values, (int(done), int(total)), int(epoch or 0), "openrlhf")
         else:
-            row = Printed(values, bar, int(epoch) if epoch else None, "openrlhf")
+            continue
         if last is not None and (last.bar, last.stated, last.heading) != row[1:]:
             yield last
         last = row

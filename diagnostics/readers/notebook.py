@@ -26,10 +26,11 @@ from diagnostics.run import Run
 
 # Notebooks hold pictures too; the marks stand within this much.
 SEARCHED = 32 << 20
-_TABLE = re.compile(r"<table\b.{0,4000000}?</table>", re.DOTALL | re.IGNORECASE)
-_ROW = re.compile(r"<tr\b.*?(?=<tr\b|</table>|</tbody>|</thead>)", re.DOTALL | re.IGNORECASE)
-_CELL = re.compile(r"<(th|td)\b[^>]*>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
-_TAG = re.compile(r"<[^>]{0,2000}>")
+_ROW = re.compile(r"<tr\b[^<>]*>", re.IGNORECASE)
+_CELL = re.compile(r"<t[hd]\b[^<>]*>", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]{0,2000}>")
+# What stands in front of a table says how far the training was.
+BEFORE = 2000
 _PROGRESS = re.compile(r"\[\s*(\d{1,12})/(\d{1,12}) [^\]]{0,40}Epoch ([\d.]{1,12})/([\d.]{1,12})\]")
 _MARKS = re.compile(
     rb"<th>\s*(?:Rewards|rewards|Training Loss|Validation Loss)|\{'(?:eval_)?loss'|'rewards/chosen'"
@@ -137,7 +138,9 @@ def _joined(text: Any) -> str:
 def _page(content: bytes) -> Iterator[Output]:
     """Yield what an HTML page shows, as one output."""
     page = content.decode("utf-8", errors="replace")
-    text = html.unescape(_TAG.sub("", _TABLE.sub("", page)))
+    edges = [0, *(place for span in _spans(page) for place in span), len(page)]
+    outside = "".join(page[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
+    text = html.unescape(_TAG.sub("", outside))
     for place, table in enumerate(distinct(tables_in(page)), start=1):
         yield Output(f"table {place}", [table], "", text)
     yield Output("text", [], text, text)
@@ -146,26 +149,35 @@ def _page(content: bytes) -> Iterator[Output]:
 def tables_in(page: str) -> list[Table]:
     """Return the tables of a page that are of a training."""
     found = []
-    # How far the training was stands in front of the table that shows it.
-    for match in _TABLE.finditer(page):
-        rows = [_cells_of(row[0]) for row in _ROW.finditer(match[0])]
+    for start, end in _spans(page):
+        rows = [_cells_of(row) for row in _ROW.split(page[start:end])[1:]]
         rows = [row for row in rows if row]
         if len(rows) < 2:
             continue
         body = tuple(tuple(row) for row in rows[1:])
-        table = Table(tuple(rows[0]), body, _progress(page[: match.start()]))
+        before = page[max(start - BEFORE, 0) : start]
+        table = Table(tuple(rows[0]), body, _progress(before))
         if table.is_of_a_training:
             found.append(table)
     return found
 
 
+def _spans(page: str) -> Iterator[tuple[int, int]]:
+    """Yield where the tables of a page begin and end."""
+    start = page.find("<table")
+    while start >= 0 and (end := page.find("</table>", start)) >= 0:
+        yield start, end
+        start = page.find("<table", end)
+
+
 def _cells_of(row: str) -> list[str]:
-    return [html.unescape(_TAG.sub("", cell)).strip() for _, cell in _CELL.findall(row)]
+    cells = (cell.partition("</t")[0] for cell in _CELL.split(row)[1:])
+    return [html.unescape(_TAG.sub("", cell)).strip() for cell in cells]
 
 
 def _progress(before: str) -> tuple[int, float] | None:
     """Return the steps and epochs that the training had in all, where the page says so."""
-    found = _PROGRESS.findall(before[-2000:])
+    found = _PROGRESS.findall(before)
     if not found:
         return None
     _, total, _, epochs = found[-1]

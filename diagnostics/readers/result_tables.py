@@ -12,6 +12,7 @@ from diagnostics.readers.numbers import number
 
 # A results table has a few dozen columns and at most a row for each evaluation.
 MOST_COLUMNS = 200
+MOST_TABLES = 500
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def distinct(tables: Sequence[Table]) -> list[Table]:
     A notebook stores the table again whenever it is drawn with more rows.
     """
     kept: list[Table] = []
-    for table in tables:
+    for table in tables[:MOST_TABLES]:
         longer = [one for one in kept if one.head == table.head and _starts(one, table)]
         if longer:
             continue

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from diagnostics.errors import MalformedLog
-from diagnostics.readers import Hints, console, read, read_all
-from diagnostics.readers.console import read_text, recognises
-from diagnostics.readers.lines import BLOCK, printed_in
+from diagnostics.readers import Hints, console, read, read_all, read_text
+from diagnostics.readers.console import recognises
+from diagnostics.readers.lines import BLOCK, printed_in, rows_of
 from diagnostics.run import Run
 
 
@@ -281,3 +281,25 @@ def test_a_line_without_end_takes_bounded_memory_and_time(filling: bytes) -> Non
     began = time.process_time()
     assert list(printed_in(Endless())) == []  # type: ignore[arg-type]
     assert time.process_time() - began < 5
+
+
+HOSTILE = {
+    "letters after a bar's mark": b"chosen_reward=" + b"a" * 2_000_000,
+    "bars": b"chosen_reward=" + b"1/2 [" * 400_000,
+    "bars that never close": b"chosen_reward=" + b"1/2 [0, a=" * 200_000,
+    "digits": b"chosen_reward=" + b"1" * 2_000_000,
+    "torchtune": b" | loss:" + (b"Step 1 | " + b"a" * 4000 + b"\n") * 500,
+    "mlx": (b"Iter 1: Train loss hosen reward " + b"a " * 900 + b"\n") * 400,
+    "pairs": b"rewards/chosen: " * 125_000,
+    "one pair in letters": b"a" * 1_000_000 + b"rewards/chosen: " + b"a" * 1_000_000,
+    "quotes in braces": (b"{'loss': " + b"'" * 15_000 + b"}") * 130,
+    "nan in braces": b"{'loss': nan, 'rewards/chosen': nan}\n" * 50_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_no_text_makes_a_pattern_start_over_and_over(text: bytes) -> None:
+    began = time.process_time()
+    rows = list(rows_of(text))
+    assert time.process_time() - began < 5
+    assert len(rows) <= 125_000

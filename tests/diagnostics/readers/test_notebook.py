@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from diagnostics.errors import MalformedLog
 from diagnostics.readers import read, read_all
-from diagnostics.readers.notebook import recognises, settings_in
+from diagnostics.readers.cards import recognises as is_card
+from diagnostics.readers.cards import tables_in as cards_in
+from diagnostics.readers.notebook import recognises, settings_in, tables_in
 
 EVALUATED = ("Step", "Training Loss", "Validation Loss", "Rewards/chosen", "Rewards/rejected")
 UNSLOTH = ("Step", "Training Loss", "rewards / chosen", "rewards / rejected", "logps / chosen")
@@ -146,6 +149,22 @@ def test_a_notebook_whose_marks_are_elsewhere_is_refused_in_one_sentence(tmp_pat
         read(tmp_path / "x.ipynb")
 
 
+HOSTILE = {
+    "tables that never close": "<table" * 200_000,
+    "cells that never close": "<table><tr>" + "<td>" * 300_000 + "</table>",
+    "rows that never close": "<table>" + "<tr>" * 300_000 + "</table>",
+    "brackets": "<table><tr><td>" + "<" * 1_000_000 + "</table>",
+    "small tables": "<table><tr><th>Step</th></tr></table>" * 30_000,
+}
+
+
+@pytest.mark.parametrize("page", HOSTILE.values(), ids=HOSTILE)
+def test_no_page_makes_a_pattern_start_over_and_over(page: str) -> None:
+    began = time.process_time()
+    assert tables_in(page) == []
+    assert time.process_time() - began < 5
+
+
 # -- Model cards --------------------------------------------------------------------------------
 
 
@@ -187,3 +206,11 @@ def test_rows_shorter_or_longer_than_the_heading_do_no_harm(tmp_path: Path) -> N
         "| | | | | |",
     )
     assert read(path).evals["rewards/chosen"].dropna().tolist() == [0.01]
+
+
+def test_no_card_makes_a_pattern_start_over_and_over(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(("a|b\n" + " " * 4000 + "\n") * 400 + "|" * 500_000)
+    began = time.process_time()
+    assert cards_in((tmp_path / "README.md").read_text()) == []
+    assert not is_card(tmp_path / "README.md")
+    assert time.process_time() - began < 5
