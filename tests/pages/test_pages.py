@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from diagnostics.diagnosis import diagnose
 from diagnostics.examples import TRUTH, example, nan_ridden
 from diagnostics.figures.style import regime_label
 from diagnostics.figures.thinning import MAX_POINTS
 from diagnostics.phases import name_regime
+from diagnostics.readers import read
 from diagnostics.readers.native import write
 from diagnostics.regimes import Regime
 from diagnostics.runlog import RunLog
@@ -266,3 +269,32 @@ def test_the_whole_app_opens_on_the_overview(root: Path, folder: Path) -> None:
     app.switch_page("pages/run.py").run()
     assert fine(app)
     assert app.title[0].value == "ideal\\-0"
+
+
+def test_a_log_without_probes_shows_its_verdict_numbers_and_findings(
+    page: Page, folder: Path
+) -> None:
+    run = example("both_fall")
+    bare = replace(run, probes=run.probes.iloc[:0], samples=run.samples.iloc[:0])
+    write(bare, folder / "log")
+    app = page("run", run="runs/log")
+    assert fine(app)
+    found = diagnose(read(folder / "log"))
+    text = words(app)
+    assert literal(sentence(found.regime.sentence)) in text
+    assert "From the logged rewards, in nats per token" in text
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert float(shown["Δ chosen"].replace("−", "-")) == pytest.approx(-0.30, abs=0.03)
+    for one in (*found.present, *found.suspected):
+        assert literal(sentence(one.sentence)) in text
+
+
+def test_what_is_wrong_stands_under_the_verdict_with_what_to_try(page: Page, folder: Path) -> None:
+    run = example("both_fall")
+    write(run, folder / "fall")
+    app = page("run", run="runs/fall")
+    assert fine(app)
+    (fall, *_) = diagnose(read(folder / "fall")).present
+    assert literal(sentence(fall.sentence)) in words(app)
+    labels = [expander.label for expander in app.expander]
+    assert f"Try: {literal(sentence(fall.advice[0].action))}" in labels
