@@ -16,7 +16,7 @@ from diagnostics.probegrid import probe_grid
 from diagnostics.reading import Reading
 from diagnostics.regimes import Regime
 from diagnostics.verdicts import CONFIGURED, INDICATED, MEASURED, Cause, Evidence
-from diagnostics.windows import Measured, curvature, measured
+from diagnostics.windows import Measured, curvature, hyper_number, measured
 
 # Proposals of this project.
 SEVERE_CURVATURE = 0.5  # share of the first-order gain that one step loses
@@ -147,17 +147,17 @@ def gradients_alike(reading: Reading, regime: Regime) -> Cause | None:
 
 def sft_term(reading: Reading, regime: Regime) -> Cause | None:
     """Explain a rise of both sides by the weight of the SFT term, where it makes up most of q."""
-    weight = reading.hyper.get("sft_weight")
-    if not isinstance(weight, int | float) or not isfinite(weight) or not weight > 0:
+    weight = hyper_number(reading, "sft_weight")
+    if not weight > 0:
         return None
     name = "" if reading.method is None else reading.method.name
     bands = measured(reading)
-    share = _sft_share(reading, bands[0], float(weight)) if bands else None
+    share = _sft_share(reading, bands[0], weight) if bands else None
     if share is not None and share < SFT_PART:
         return None
     what = "SFT on chosen" if name == "sft" else "the SFT term"
-    beside = f" beside lambda {reading.hyper['beta']:g}" if name == "orpo" else ""
-    evidence = [Evidence("weight of the SFT term", float(weight), "coefficient")]
+    beside = f" beside lambda {hyper_number(reading, 'beta'):g}" if name == "orpo" else ""
+    evidence = [Evidence("weight of the SFT term", weight, "coefficient")]
     pulled = ""
     if share is not None:
         evidence.append(Evidence("SFT term's part of d_w", share, "fraction", SFT_PART))

@@ -12,7 +12,7 @@ from diagnostics.lossremedies import PROBE_HINT
 from diagnostics.reading import Reading
 from diagnostics.remedies import STEP, method_name
 from diagnostics.verdicts import Advice
-from diagnostics.windows import desirable_ratio
+from diagnostics.windows import desirable_ratio, hyper_number
 
 # KTO's range of lambda_D n_D / (lambda_U n_U), arXiv 2402.01306 v5, Eq. 9.
 KTO_RANGE = (1.0, 1.5)
@@ -100,12 +100,12 @@ def weigh_undesirable(reading: Reading) -> Advice | None:
     """Return a heavier undesirable side for KTO, where the rejected side rises."""
     if method_name(reading) != "kto":
         return None
-    now = float(reading.hyper["undesirable_weight"])
+    now = hyper_number(reading, "undesirable_weight")
     window = desirable_ratio(reading)
     why = f", as a search step; {PROBE_HINT}"
     new = now * STEP
     if window is not None and isfinite(window.high):
-        new = float(reading.hyper["desirable_weight"]) / window.centre if window.centre else new
+        new = hyper_number(reading, "desirable_weight") / window.centre if window.centre else new
         why = (
             f": from the gradients at step {window.step}, rejected falls while lambda_D / lambda_U "
             f"is below {rounded(window.high):g}"

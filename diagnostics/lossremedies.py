@@ -12,7 +12,7 @@ from diagnostics.probegrid import probe_grid
 from diagnostics.reading import Reading
 from diagnostics.remedies import STEP, method_name, setting
 from diagnostics.verdicts import Advice
-from diagnostics.windows import Window, decisive, odds_weight, sft_weight
+from diagnostics.windows import Window, decisive, hyper_number, odds_weight, sft_weight
 
 # What published runs add: Llama 3.1 0.2 (arXiv 2407.21783), RPO 0.25 to 2 (arXiv 2404.19733).
 PUBLISHED_SFT = 0.2
@@ -139,9 +139,8 @@ def less_sft(reading: Reading) -> Advice | None:
 
 
 def _present_sft(reading: Reading) -> float:
-    value = reading.hyper.get("sft_weight", 0.0)
-    known = isinstance(value, int | float) and isfinite(value) and value > 0
-    return float(value) if known else 0.0
+    value = hyper_number(reading, "sft_weight", 0.0)
+    return value if value > 0 else 0.0
 
 
 def _own_reduction(reading: Reading) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from diagnostics.flags import everywhere, flags, rounded
 from diagnostics.reading import Reading
 from diagnostics.verdicts import Advice
-from diagnostics.windows import TOLERATED_CURVATURE, curvature
+from diagnostics.windows import TOLERATED_CURVATURE, curvature, hyper_number
 
 # A search step where nothing tells the distance: the grids of the methods' papers have steps of 2.
 STEP = 2.0
@@ -125,8 +125,9 @@ def raise_simpo_beta(reading: Reading) -> Advice | None:
 
 
 def _simpo_flags(reading: Reading, beta: float) -> dict[str, str]:
-    gamma, old = reading.hyper["gamma"], reading.hyper["beta"]
-    gamma = rounded(float(gamma) * beta / float(old))
+    gamma = rounded(hyper_number(reading, "gamma") * beta / hyper_number(reading, "beta"))
+    if not isfinite(gamma):
+        return {}
     return flags(
         "simpo",
         trl={"loss_type": "simpo", "beta": beta, "simpo_gamma": gamma},

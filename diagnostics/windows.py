@@ -10,7 +10,7 @@ the scale of rewards do not enter except as the loss has them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf, isfinite, nan
 
 import numpy as np
 import pandas as pd
@@ -76,7 +76,7 @@ def measured(reading: Reading) -> list[Measured]:
 
 def _pull(rows: pd.DataFrame, reduction: str) -> float:
     if "completion_tokens/chosen" not in rows:
-        return float("nan")
+        return nan
     return sft_pull(finite_numbers(rows["completion_tokens/chosen"]).tolist(), reduction)
 
 
@@ -102,8 +102,10 @@ def sft_weight(reading: Reading, reduction: str, *, falling: bool = True) -> Win
     measured, or no coefficient keeps rejected from rising.
     """
     found = decisive(reading, falling=falling)
-    window = None if found is None else safe_window(reading.run, found.step, reduction)
-    return None if found is None or window is None else _window(window.low, window.high, found.step)
+    if found is None or not isfinite(hyper_number(reading, "sft_weight", 0.0)):
+        return None
+    window = safe_window(reading.run, found.step, reduction)
+    return None if window is None else _window(window.low, window.high, found.step)
 
 
 def odds_weight(reading: Reading) -> Window | None:
@@ -114,12 +116,11 @@ def odds_weight(reading: Reading) -> Window | None:
     e/lambda < u_l q*/rho - u_w.
     """
     found = decisive(reading, falling=False)
-    weight, lam = (reading.hyper.get(name) for name in ("sft_weight", "beta"))
+    weight, lam = (hyper_number(reading, name) for name in ("sft_weight", "beta"))
     scope = reading.run.config.get("sft_scope", "completion")
-    if found is None or scope != "completion" or not _positive(weight) or not _positive(lam):
+    if found is None or scope != "completion" or not (weight > 0 and lam > 0):
         return None
-    sft = float(weight) * found.pull  # type: ignore[arg-type]
-    lam = float(lam)  # type: ignore[arg-type]
+    sft = weight * found.pull
     up, down = (found.band.weight_chosen - sft) / lam, found.band.weight_rejected / lam
     if not (isfinite(sft) and down > 0):
         return None
@@ -133,10 +134,10 @@ def odds_weight(reading: Reading) -> Window | None:
 def desirable_ratio(reading: Reading) -> Window | None:
     """Return the safe values of lambda_D / lambda_U, KTO's two weights, by their gradients."""
     found = decisive(reading, falling=False)
-    weights = [reading.hyper.get(f"{name}desirable_weight") for name in ("", "un")]
-    if found is None or not all(_positive(one) for one in weights):
+    up, down = (hyper_number(reading, f"{name}desirable_weight") for name in ("", "un"))
+    if found is None or not (up > 0 and down > 0):
         return None
-    now = float(weights[0]) / float(weights[1])  # type: ignore[arg-type]
+    now = up / down
     q = found.band.q
     if not (q > 0 and isfinite(q) and isfinite(found.band.low)):
         return None
@@ -183,6 +184,8 @@ def _window(low: float, high: float, step: int) -> Window | None:
     return Window(low, high, step) if isfinite(low) and high > max(low, 0.0) else None
 
 
-def _positive(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and isfinite(value) and value > 0  # type: ignore[arg-type, operator]
+def hyper_number(reading: Reading, name: str, default: float = nan) -> float:
+    """Return a setting of the method as a number; NaN where it is none, `default` if not known."""
+    value = reading.hyper.get(name, default)
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    return float(value) if usable else nan

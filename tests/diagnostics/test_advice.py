@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diagnostics.advice import REMEDIES, advice
+from diagnostics.causes import causes
 from diagnostics.examples import example
 from diagnostics.flags import flags
 from diagnostics.methods import METHODS
@@ -305,6 +306,21 @@ def test_no_run_makes_advice_raise(run: Run, method: str | None) -> None:
     reading = Reading(replace(run, method=method))
     for name in REMEDIES:
         assert all(one.action for one in advice(reading, name))
+
+
+KEYS = ("beta", "gamma", "sft_weight", "sft_reduction", "undesirable_weight", "desirable_weight")
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto", "orpo", "simpo", "ipo"])
+@pytest.mark.parametrize("value", ["text", float("nan"), float("inf"), -1.0, 0, None, True, [1]])
+def test_settings_that_are_no_numbers_raise_nothing(method: str, value: object) -> None:
+    odd = dict.fromkeys((*SETTINGS, *KEYS), value)
+    for regime in ("both_fall", "both_rise"):
+        run = entangled(regime, method_name=method)
+        reading = Reading(replace(run, config={**odd, "method": method}))
+        for name in REMEDIES:
+            advice(reading, name)
+        causes(reading)
 
 
 def test_a_flag_of_nothing_is_no_flag() -> None:
