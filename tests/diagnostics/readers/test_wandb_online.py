@@ -26,6 +26,7 @@ def history() -> list[dict[str, Any]]:
                 "train/rewards/rejected": -0.03 * step,
                 "train/global_step": step,
                 "gradients/layer0": [1, 2, 3],
+                "my/own/measure": 1.0,
             }
         )
         if step % 5 == 0:
@@ -121,7 +122,7 @@ def test_only_the_keys_of_the_preference_log_are_asked_for() -> None:
     run = FakeRun()
     read("wandb:me/project/abc", client=FakeApi([run]))
     asked = {name for keys in run.asked for name in keys}
-    assert "gradients/layer0" not in asked
+    assert not {"gradients/layer0", "my/own/measure"} & asked
     assert {"train/rewards/chosen", "eval/rewards/chosen", "train/global_step"} <= asked
 
 
