@@ -60,7 +60,6 @@ def logged_run(
     evaluations: int = 0,
     scope: Scope = Scope.WINDOW,
     settings: dict[str, Any] | None = None,
-    name: str | None = None,
 ) -> Run:
     """Return a completed run that logged averages over the batches of each window.
 
@@ -75,7 +74,7 @@ def logged_run(
     noise
         Spread of the pairs' changes; 1 gives a reward accuracy of about 0.9 at the end.
     tokens
-        Smallest and largest length of a completion.
+        Lengths of completions, smallest and largest.
     evaluations
         How many times a fixed set of four batches is scored, the start included; 0 for never.
     scope
@@ -83,23 +82,22 @@ def logged_run(
     settings
         Hyper-parameters that differ from the method's defaults.
     """
-    rng = np.random.default_rng(seed)
+    rng, facts = np.random.default_rng(seed), METHODS[method_name]
     batch = max(1, batch // 4) if scope is Scope.LAST_MICRO_BATCH else batch
-    facts = METHODS[method_name]
     hyper = facts.hyper(settings)
     rate = _learning_rate(steps)
     progress = np.concatenate([[0.0], np.cumsum(rate)[:-1]]) / rate.sum()
     paths = np.stack([_along(chosen, progress), _along(rejected, progress)])
     drawn = _draw(paths, (steps, batch), noise, tokens, rng)
     train = _windows(_metrics(drawn, facts, hyper), every, scope)
-    train["grad_norm"] = rng.lognormal(0.0, 0.15, size=len(train))
-    train["learning_rate"] = rate[train.index.to_numpy() - 1]
-    train["epoch"] = train.index.to_numpy() / steps
+    ends = train.index.to_numpy()
+    norms = rng.lognormal(0.0, 0.15, size=len(ends))
+    train = train.assign(grad_norm=norms, learning_rate=rate[ends - 1], epoch=ends / steps)
     at = np.linspace(0, steps, evaluations).round().astype(np.int64)
-    ends = np.stack([np.interp(at, np.arange(steps), path) for path in paths])
-    fixed = _draw(ends, (evaluations, 4 * batch), noise, tokens, rng, fixed=True)
+    passed = paths[:, np.minimum(at, steps - 1)]
+    fixed = _draw(passed, (evaluations, 4 * batch), noise, tokens, rng, fixed=True)
     return Run(
-        name=name or f"{method_name}-log-{seed}",
+        name=f"{method_name}-log-{seed}",
         method=facts.name,
         train=train[[column for column in METRICS if column in train]],
         evals=_metrics(fixed, facts, hyper).set_axis(pd.Index(at, name="step")),

@@ -59,7 +59,6 @@ from diagnostics.pathologies.movement import (
     absent,
     corrected,
     elsewhere,
-    level,
     present,
     short,
     unnamed,
@@ -86,9 +85,6 @@ def check(reading: Reading, *, large: float = LARGE, large_share: float = LARGE_
         return unnamed(NAME, reading)
     if found.regime is not Regime.BOTH_FALL:
         return elsewhere(NAME, reading, Direction.DOWN, Direction.DOWN)
-    ends = level(reading, "chosen")
-    if ends is not None and ends >= 0:
-        return absent(NAME, reading, "; yet chosen still ends above the reference")
     by_design = "; APO-down does this by design" if reading.run.method == "apo_down" else ""
     tide = corrected(found)
     if tide is not None:

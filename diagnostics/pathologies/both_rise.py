@@ -48,9 +48,7 @@ from __future__ import annotations
 from diagnostics import examples
 from diagnostics.pathologies.contract import Pathology
 from diagnostics.pathologies.movement import (
-    absent,
     elsewhere,
-    level,
     present,
     setting,
     unnamed,
@@ -71,9 +69,6 @@ def check(reading: Reading) -> Verdict:
         return unnamed(NAME, reading)
     if regime is not Regime.BOTH_RISE:
         return elsewhere(NAME, reading, Direction.UP, Direction.UP)
-    ends = level(reading, "rejected")
-    if ends is not None and ends <= 0:
-        return absent(NAME, reading, "; yet rejected still ends below the reference")
     return present(NAME, reading, Status.PRESENT, _expected(reading))
 
 

@@ -50,7 +50,6 @@ from diagnostics.pathologies.movement import (
     absent,
     cannot_tell,
     changes_of,
-    level,
     unnamed,
     unseen,
 )
@@ -63,7 +62,6 @@ from diagnostics.verdicts import Evidence, Status, Verdict
 NAME = "flat_run"
 # Proposals of this project.
 WARMING_UP = 0.5  # the first learning rate is below this share of the last, which is the largest
-STANDS = 2.0  # a level this many effect floors from 0 was reached before the first record
 
 
 def check(
@@ -78,9 +76,6 @@ def check(
         return unnamed(NAME, reading)
     if found.regime is not Regime.FLAT:
         return absent(NAME, reading)
-    ends, floor = level(reading, "chosen"), reading.changes.floor if reading.changes else 0.0
-    if ends is not None and abs(ends) > STANDS * floor:
-        return absent(NAME, reading, "; yet chosen stands away from the reference")
     if _is_warming_up(reading, warming_up):
         return cannot_tell(NAME, "nothing has moved, and the learning rate is still warming up")
     return Verdict(

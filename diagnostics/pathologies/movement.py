@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from math import isfinite
 
-import numpy as np
-
 from diagnostics.advice import advice
 from diagnostics.naming import Basis, RegimeVerdict
 from diagnostics.reading import Reading
@@ -24,7 +22,6 @@ NO_SAMPLES = (
 )
 
 ABSURD = 1e9  # no setting and no loss is this large
-END = 0.15  # share of the records whose mean is the level at the end
 
 
 def unseen(found: RegimeVerdict, *, tide: bool = False) -> tuple[str, ...]:
@@ -78,6 +75,7 @@ def elsewhere(name: str, reading: Reading, chosen: Direction, rejected: Directio
     moved = reading.regime.directions
     pairs = ((moved.chosen, chosen), (moved.rejected, rejected))
     could_be = all(is_ in (wanted, Direction.INCONCLUSIVE) for is_, wanted in pairs)
+    could_be &= Direction.INCONCLUSIVE in (moved.chosen, moved.rejected)
     if reading.regime.regime is Regime.MIXED and could_be:
         return cannot_tell(name, f"it may be on its way ({reading.regime.sentence})")
     return absent(name, reading)
@@ -104,20 +102,6 @@ def unnamed(name: str, reading: Reading) -> Verdict:
 def not_applicable(name: str, reason: str) -> Verdict:
     """Return the verdict of a check on a method that has no such thing."""
     return Verdict(name, Status.NOT_APPLICABLE, f"not applicable: {reason}")
-
-
-def level(reading: Reading, side: str) -> float | None:
-    """Return the mean of a logged side at the end, against the reference; None without one.
-
-    A side can jump inside the first window and come back half way since: the trend over the log
-    then points to the side where it does not stand.
-    """
-    logged = reading.changes
-    if reading.regime.basis is Basis.PROBE or logged is None or not logged.from_reference:
-        return None
-    values = getattr(logged, side)
-    values = values[np.isfinite(values)]
-    return float(values[-max(1, round(END * values.size)) :].mean()) if values.size else None
 
 
 def held_out(reading: Reading) -> bool:

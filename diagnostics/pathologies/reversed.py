@@ -44,10 +44,8 @@ from __future__ import annotations
 from diagnostics import examples
 from diagnostics.pathologies.contract import Pathology
 from diagnostics.pathologies.movement import (
-    absent,
     elsewhere,
     held_out,
-    level,
     not_applicable,
     present,
     unnamed,
@@ -70,9 +68,6 @@ def check(reading: Reading) -> Verdict:
         return unnamed(NAME, reading)
     if regime is not Regime.REVERSED:
         return elsewhere(NAME, reading, Direction.DOWN, Direction.UP)
-    chosen, rejected = level(reading, "chosen"), level(reading, "rejected")
-    if chosen is not None and rejected is not None and not chosen < 0 < rejected:
-        return absent(NAME, reading, "; yet the sides end where their labels want them")
     if held_out(reading):
         tail = "; on held-out pairs this is negative transfer, and trained pairs would settle it"
         return present(NAME, reading, Status.SUSPECTED, tail)

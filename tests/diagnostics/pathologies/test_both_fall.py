@@ -48,6 +48,13 @@ def test_the_severity_is_that_of_what_is_left_beyond_the_tide() -> None:
     assert check(Reading(with_drift(0.0))).severity == "severe"
 
 
+def test_a_fall_that_may_be_the_tide_is_only_suspected() -> None:
+    # 0.04 beyond the tide, with an interval that reaches from 0.08 to past 0.
+    verdict = check(Reading(with_drift(0.26)))
+    assert verdict.status is Status.SUSPECTED
+    assert verdict.severity is None
+
+
 def test_without_samples_a_large_fall_is_present_and_a_small_one_only_suspected() -> None:
     run = replace(example(Regime.BOTH_FALL), samples=empty_pairs("samples"))
     verdict = check(Reading(run), large=0.25)
@@ -85,7 +92,7 @@ def test_a_side_that_has_only_come_down_part_of_its_rise_is_not_below_the_refere
     run = logged_run(-0.3, -0.6)
     raised = run.train.assign(**{"rewards/chosen": run.train["rewards/chosen"] + 5.0})
     verdict = check(Reading(replace(run, train=raised)))
-    assert not verdict.status.is_alarm
+    assert verdict.status is Status.ABSENT
 
 
 def test_falling_by_design_is_said() -> None:

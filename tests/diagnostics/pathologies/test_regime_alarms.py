@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from diagnostics.examples import AFTER_PEAK, PEAK, example, turning
@@ -57,6 +58,21 @@ def test_a_log_of_evaluations_alone_is_held_out_too() -> None:
     run = logged_run(-0.2, 0.2)
     alone = replace(run, train=run.train.iloc[:0], evals=run.train)
     assert wrong_way.check(Reading(alone)).status is Status.SUSPECTED
+
+
+@pytest.mark.parametrize(
+    ("chosen", "open_"), [(-0.6, {"both_fall", "reversed"}), (0.6, {"both_rise"})]
+)
+def test_a_side_without_a_direction_leaves_open_what_the_other_side_allows(
+    chosen: float, open_: set[str]
+) -> None:
+    run = logged_run(chosen, 0.0)
+    noise = 20 * np.random.default_rng(0).normal(size=len(run.train))
+    lost = {"rewards/rejected": noise, "rewards/margins": run.train["rewards/chosen"] - noise}
+    reading = Reading(replace(run, train=run.train.assign(**lost)))
+    statuses = {n: BY_NAME[n].check(reading).status for n in ("both_fall", "reversed", "both_rise")}
+    assert {name for name, status in statuses.items() if status is Status.UNKNOWN} == open_
+    assert not any(status.is_alarm for status in statuses.values())
 
 
 # Both rise.
