@@ -121,15 +121,20 @@ def test_no_direction_of_a_published_log_is_opposite_to_a_careful_look(
                 assert found is not opposite.get(expected[side])
 
 
-@pytest.mark.parametrize("name", ["nb24-c3ianwu-dpo-strings", "nb28-user074-dpo-early"])
-def test_long_published_logs_get_the_directions_of_a_careful_look(
-    name: str, real_logs: Path
+# Fewer than six points, a zigzag, or a V: a careful look by eye goes further than the numbers do.
+UNDECIDABLE = ("log09", "nb04", "nb06", "nb07", "nb08", "nb19", "nb20", "nb27", "ts04")
+CLEAR = [log for log in LOGS if not log.name.startswith(UNDECIDABLE)]
+
+
+@pytest.mark.parametrize("log", CLEAR, ids=lambda log: f"{log.name}-{log.file[-6:]}")
+def test_clear_published_logs_get_the_directions_of_a_careful_look(
+    log: Log, real_logs: Path
 ) -> None:
-    log = next(one for one in LOGS if one.name == name)
-    trends = Reading(read(real_logs / name / log.file)).trends
+    expected = json.loads((real_logs / log.name / "verdict.json").read_text())["expected"]
+    trends = Reading(read(real_logs / log.name / log.file)).trends
     assert trends is not None
-    found = [trends.chosen.direction, trends.rejected.direction, trends.margin.direction]
-    assert found == [Direction.DOWN, Direction.DOWN, Direction.UP]
+    found = {side: getattr(trends, side).direction for side in ("chosen", "rejected", "margin")}
+    assert found == expected
 
 
 def test_an_accuracy_only_log_is_refused_with_the_file_to_give_instead(real_logs: Path) -> None:
