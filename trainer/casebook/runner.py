@@ -253,7 +253,9 @@ def _kept(experiment: Experiment, run: dict[str, Any]) -> dict[str, Any]:
 
 def as_text(value: dict[str, Any]) -> str:
     """Return a record as JSON with one run a line: small, and a change shows where it is."""
-    runs = ",\n".join(json.dumps(one, ensure_ascii=False) for one in value["runs"])
+    runs = ",\n".join(
+        json.dumps(one, ensure_ascii=False, separators=(",", ":")) for one in value["runs"]
+    )
     head = {name: part for name, part in value.items() if name != "runs"}
     text = json.dumps(head, indent=1, ensure_ascii=False)
     return f'{text[:-2]},\n "runs": [\n{runs}\n]\n}}\n'
