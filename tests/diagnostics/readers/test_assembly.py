@@ -99,6 +99,13 @@ def test_a_log_that_begins_again_keeps_the_last_start() -> None:
     assert set(run.train["loss"]) == {2.0}
 
 
+def test_nothing_of_an_abandoned_row_stays_at_the_step_of_its_successor() -> None:
+    old = [train(step, 1.0, kl=5.0) for step in (10, 20, 30, 40)]
+    run = assembled(*old, train(30, 2.0))
+    assert run.train["loss"].tolist() == [1.0, 1.0, 2.0]
+    np.testing.assert_equal(run.train["kl"].tolist(), [5.0, 5.0, np.nan])
+
+
 def test_rows_in_another_order_are_sorted_not_dropped() -> None:
     run = assembled(*(train(step, float(step)) for step in range(100, 0, -10)))
     assert list(run.train.index) == list(range(10, 101, 10))
