@@ -24,6 +24,7 @@ from diagnostics.regimes import Regime
 from diagnostics.run import Run
 
 HEALTHY, UNREADABLE, PRESENT = 0, 2, 3
+GUESSED = ("table", "notebook", "cards", "console")  # readers of what anybody may write
 NAMES = tuple(one.name for one in PATHOLOGIES)
 EXIT = (
     "Exit status: 0 when every run is healthy or cannot be told, 3 when a pathology is present, "
@@ -134,13 +135,40 @@ def _runs(options: argparse.Namespace) -> tuple[list[Run], list[str]]:
     runs: list[Run] = []
     problems: list[str] = []
     for path in options.paths:
-        for place in _places(path):
-            try:
-                with listening(_tell_share):
-                    runs.extend(read_all(place, hints))
-            except DiagnosticsError as problem:
-                problems.append(" ".join(str(problem).split()))
+        found, broken, guesses = _read_places(path, hints)
+        runs += found
+        problems += broken
+        if found:
+            for guess in guesses:
+                sys.stderr.write(f"passed over: {guess}\n")
+        else:
+            problems += guesses
     return runs, problems
+
+
+def _read_places(path: Path, hints: Hints) -> tuple[list[Run], list[str], list[str]]:
+    """Return the runs of a path, what is broken in it, and what only looked like a log.
+
+    A folder may hold any table beside its logs: one that was found there, not named, and holds no
+    rewards is no broken input.
+    """
+    runs: list[Run] = []
+    broken: list[str] = []
+    guesses: list[str] = []
+    for place in _places(path):
+        try:
+            with listening(_tell_share):
+                runs.extend(read_all(place, hints))
+        except DiagnosticsError as problem:
+            named = place == path or not _is_guess(place)
+            (broken if named else guesses).append(" ".join(str(problem).split()))
+    return runs, broken, guesses
+
+
+def _is_guess(place: Path) -> bool:
+    """Whether a place was taken for a log only because anybody may write such a file."""
+    reader = next((one for one in READERS if one.recognises(place)), None)
+    return reader is not None and reader.name in GUESSED
 
 
 def _tell_share(file: str, share: float) -> None:

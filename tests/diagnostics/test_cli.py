@@ -235,6 +235,20 @@ def test_readable_runs_are_told_beside_an_unreadable_one(told, runs: Path, tmp_p
     assert err.count("\n") == 1
 
 
+def test_a_table_that_lies_beside_a_log_is_passed_over(told, csv: Path, runs: Path) -> None:
+    log = csv.parent / "log" / "mine"
+    write(example(Regime.IDEAL), log)
+    (csv.parent / "scores.json").write_text('[{"step": 1, "score": 3}, {"step": 2, "score": 4}]')
+    status, out, err = told("diagnose", "--line", csv.parent)
+    assert (status, out.split(":")[0]) == (0, "ideal-0")
+    assert all(line.startswith("passed over: ") for line in err.splitlines())
+    # Named, it is an input that could not be read; and so is a run that is broken.
+    assert told("diagnose", csv.parent / "scores.json")[0] == 2
+    (log / "run.jsonl").write_text("this is no log\n")
+    write(example(Regime.IDEAL), csv.parent / "log" / "other")
+    assert told("diagnose", csv.parent / "log")[0] == 2
+
+
 def test_an_empty_folder_is_one_sentence_and_status_2(told, tmp_path: Path) -> None:
     status, _, err = told("diagnose", tmp_path)
     assert status == 2

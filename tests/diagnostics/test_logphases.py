@@ -216,6 +216,8 @@ def share(chosen: Interval, rejected: Interval, margin: Interval) -> Interval | 
 
 def test_the_share_is_refused_when_the_margin_is_within_its_noise() -> None:
     assert share(about(0.3, 0.1), about(0.1, 0.1), about(0.2, 0.25)) is None
+    # A margin that shrank beyond doubt has a ratio, and no share.
+    assert share(about(-0.3, 0.01), about(-0.1, 0.01), about(-0.2, 0.01)) is None
     found = share(about(0.3, 0.1), about(0.1, 0.1), about(0.2, 0.05))
     assert found is not None
     assert found.value == pytest.approx(1.5)
