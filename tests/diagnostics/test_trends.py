@@ -69,7 +69,7 @@ def test_a_turn_is_found_where_it_is_and_phases_cover_all_steps() -> None:
 
 
 def test_a_significant_change_below_the_floor_is_flat() -> None:
-    seen = log([Segment(1.0, 0.5 * FLOOR, -0.5 * FLOOR)], noise=0.001)
+    seen = log([Segment(1.0, 0.7 * FLOOR, -0.7 * FLOOR)], noise=0.001)
     found = read(seen)
     assert found.chosen.change.excludes_zero
     assert directions(found)[:2] == ("flat", "flat")
