@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import forecast as forecasts
 from diagnostics import forecast
+from diagnostics.readers import find_runs
 from trainer.casebook import EXPERIMENTS
 from trainer.casebook.contract import ACROSS, Expectation, holds
 
@@ -60,6 +61,11 @@ def test_experiments_without_a_record_are_listed():
     text = PAGE.read_text()
     assert ("Not recorded yet" in text) is bool(missing)
     assert all(f"- {one.name}. {one.title}" in text for one in missing)
+
+
+def test_the_dashboard_takes_no_record_for_a_run():
+    assert FILES
+    assert find_runs(RECORDS) == []
 
 
 def test_the_records_stay_small():

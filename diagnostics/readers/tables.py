@@ -30,7 +30,10 @@ from diagnostics.runlog import FORMAT
 
 # Names by which other readers know their files; a table with one of these is theirs.
 _OTHERS = frozenset(
-    ("current_steps", "global_step/max_steps", "log_probs/chosen", "total_steps", "best_metric")
+    (
+        *("current_steps", "global_step/max_steps", "log_probs/chosen", "total_steps"),
+        *("best_metric", "path_columns"),  # the latter is a record of the casebook
+    )
 )
 # One of these stands in every log, and in no data set.
 _BESIDE = frozenset((aliases.STEP, "loss", "epoch", "rewards/margins", "rewards/accuracies"))

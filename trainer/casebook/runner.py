@@ -222,6 +222,7 @@ def record(experiment: Experiment, size: str, runs: Sequence[dict[str, Any]]) ->
             arms[ACROSS] = across[str(seed)]
     return {
         "name": experiment.name,
+        "path_columns": measure.PATH,
         "title": experiment.title,
         "claim": experiment.claim,
         "size": size,
@@ -237,7 +238,6 @@ def record(experiment: Experiment, size: str, runs: Sequence[dict[str, Any]]) ->
             for one in experiment.expectations
         ],
         "across": across,
-        "path_columns": measure.PATH,
         "runs": [_kept(experiment, one) for one in runs],
     }
 
