@@ -226,3 +226,9 @@ def test_the_report_draws_offline_in_a_browser_light_and_dark_wide_and_narrow(
             context.close()
         browser.close()
     assert problems == []
+
+
+def test_json_cannot_end_its_script_whoever_wrote_it() -> None:
+    told = embed._inside_script(json.dumps({"a": "</script>\u2028"}, ensure_ascii=False))
+    assert "<" not in told
+    assert json.loads(told) == {"a": "</script>\u2028"}
