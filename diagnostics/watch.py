@@ -19,7 +19,7 @@ LOOKS = 20  # one every 5 % of the run
 MIN_POINTS = 12  # points before the first look: the noise of fewer is hardly known
 MOVED = (Direction.UP, Direction.DOWN)
 # The estimates of the noise are cautious by about this factor (benchmarks/results/trends.md).
-CAUTION = 1.25
+CAUTION = 1.35
 
 
 @dataclass(frozen=True)
