@@ -37,8 +37,8 @@ class Kept(Generic[State]):
         if found is None:
             return None
         inode, offset, tail, state = found
-        facts = os.fstat(stream.fileno())
-        if facts.st_ino != inode or facts.st_size < offset or _tail(stream, offset) != tail:
+        # The tail of a file that became shorter is shorter too.
+        if os.fstat(stream.fileno()).st_ino != inode or _tail(stream, offset) != tail:
             return None
         return offset, state
 
