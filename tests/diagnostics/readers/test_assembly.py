@@ -182,6 +182,8 @@ def test_terms_of_the_loss_are_no_evaluation_sets() -> None:
     run = assembled({"eval_nll_loss": 0.6, "eval_loss": 0.7, "step": 1}, train(1))
     assert run.evals.loc[1, "loss"] == 0.7
     assert not any("evaluation sets" in caveat for caveat in run.caveats)
+    bare = assembled({"eval_nll_loss": 0.6, "eval_rewards/chosen": 0.7, "step": 1}, train(1))
+    assert bare.evals.loc[1, "sft_loss"] == 0.6
 
 
 def test_examples_become_steps_where_the_log_counts_both() -> None:

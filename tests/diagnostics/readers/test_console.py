@@ -68,6 +68,8 @@ def test_bars_that_stand_still_give_no_steps() -> None:
 def test_ansi_codes_and_carriage_returns_are_passed_over() -> None:
     noise = "\r\x1b[A\x1b[32m  5%|▌ | 3/68 [00:03<01:25]\x1b[0m\x1b[A\r        \r"
     assert len(one(noise.join(["", *lines(), ""])).train) == 4
+    coloured = "\n".join(lines()).replace(": 0.6,", ": \x1b[1m0.6\x1b[0m,")
+    assert one(coloured).train["rewards/accuracies"].tolist() == [0.6] * 4
 
 
 def test_hard_wrapped_rows_are_put_together() -> None:
