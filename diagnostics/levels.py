@@ -36,12 +36,13 @@ def with_levels(
     `series` are chosen, rejected and margin (n,), changes since a reference that is 0 at step 0,
     averaged over batches of their own. `floor` is the smallest level that counts, in their unit.
     """
-    names = ("chosen", "rejected", "margin")
-    decided = {
-        name: _decided(getattr(trends, name), values, floor)
-        for name, values in zip(names, series, strict=True)
-    }
-    return replace(trends, **decided)
+    chosen, rejected, margin = series
+    return replace(
+        trends,
+        chosen=_decided(trends.chosen, chosen, floor),
+        rejected=_decided(trends.rejected, rejected, floor),
+        margin=_decided(trends.margin, margin, floor),
+    )
 
 
 def _decided(trend: Trend, values: Floats, floor: float) -> Trend:
