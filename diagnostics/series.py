@@ -110,6 +110,8 @@ def refusal(run: Run, rows: str = "train") -> str | None:
     if any(_has_both(frame, kind) for kind in kinds):
         return None
     sides = [side for side in _SIDES if any(_has(frame, f"{kind}/{side}") for kind in kinds)]
+    if len(sides) == len(_SIDES):
+        return f"the {what} log the two sides as different quantities; log the rewards of both"
     if sides:
         missing = next(side for side in _SIDES if side not in sides)
         return f"the {what} log the {sides[0]} side only; rewards/{missing} is needed too"

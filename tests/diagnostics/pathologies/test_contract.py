@@ -192,6 +192,13 @@ def test_no_check_raises_on_any_log(run: Run) -> None:
         assert pathology.check(reading).sentence
 
 
+def test_sides_logged_as_different_quantities_raise_nothing() -> None:
+    run = logged_run(0.2, -0.3, method_name="orpo")
+    mixed = run.train[["rewards/chosen", "logps_per_token/rejected"]]
+    reading = Reading(replace(run, train=mixed))
+    assert all(not one.check(reading).status.is_alarm for one in PATHOLOGIES)
+
+
 @given(runs())
 @settings(max_examples=40)
 def test_no_check_raises_on_any_run(run: Run) -> None:
