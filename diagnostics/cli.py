@@ -12,6 +12,7 @@ from typing import Any
 
 from diagnostics import interchange, layout, methods, terminal
 from diagnostics.comparison import compare
+from diagnostics.contrasts import MATCHES
 from diagnostics.diagnosis import Diagnosis, diagnose
 from diagnostics.errors import DiagnosticsError
 from diagnostics.pathologies import EXPLAINED, PATHOLOGIES, explanation
@@ -22,6 +23,7 @@ from diagnostics.readers.importing import import_runs
 from diagnostics.readers.progress import listening
 from diagnostics.regimes import Regime
 from diagnostics.run import Run
+from diagnostics.summary import summarise
 
 HEALTHY, UNREADABLE, PRESENT = 0, 2, 3
 GUESSED = ("table", "notebook", "cards", "console")  # readers of what anybody may write
@@ -60,11 +62,12 @@ def _diagnose(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     runs, problems = _runs(options)
-    rows = compare(runs)
+    rows, whole = compare(runs), summarise(runs, options.at)
     if options.json:
-        _print(interchange.to_json([asdict(row) for row in rows]))
+        found = {"runs": [asdict(row) for row in rows], **asdict(whole)}
+        _print(interchange.to_json(found | {"sentences": whole.sentences}))
     elif rows:
-        _print(terminal.comparison(rows))
+        _print("\n".join([terminal.comparison(rows), *terminal.differences(whole)]))
     return _tell(problems)
 
 
@@ -208,7 +211,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     _json(one)
     one.epilog = EXIT
-    _json(_command(commands, "compare", _compare, "put runs of any method into one table"))
+    one = _command(commands, "compare", _compare, "put runs of any method on one scale")
+    one.add_argument(
+        "--at",
+        choices=MATCHES,
+        default="step",
+        help="where runs are held against each other: the same step, margin or drift",
+    )
+    _json(one)
     one = _command(commands, "report", _report, "write one HTML file that opens anywhere")
     one.add_argument("--html", type=Path, required=True, metavar="FILE", help="where to write it")
     one = _command(commands, "import", _import, "keep logs of other trainers as runs of Seesaw")

@@ -19,6 +19,7 @@ from diagnostics.naming import Basis, NamedPhase
 from diagnostics.pathologies import Pathology
 from diagnostics.regimes import Regime
 from diagnostics.schema import NATS_PER_TOKEN
+from diagnostics.summary import Summary
 from diagnostics.verdicts import Advice, Evidence, Verdict
 
 WIDTH, WIDEST = 80, 100
@@ -205,6 +206,20 @@ def comparison(rows: Sequence[ComparisonRow], width: int = TABLE_WIDTH) -> str:
     text.insert(2, "─" * (sum(widths) + 2 * (len(heads) - 1)))
     notes = [f"{row.name}: {note}" for row in rows for note in _notes(row)]
     return "\n".join([*text, *([""] if notes else []), *listed("", notes, width)])
+
+
+def differences(whole: Summary, width: int = TABLE_WIDTH) -> list[str]:
+    """Return the lines below a comparison: its sentences, and the settings that differ."""
+    settings = [
+        f"{name}: " + ", ".join(NOT_KNOWN if value is None else str(value) for value in values)
+        for name, values in whole.settings.items()
+    ]
+    sections = (("Differences", list(whole.sentences)), ("Settings that differ", settings))
+    lines: list[str] = []
+    for title, texts in sections:
+        if texts:
+            lines += ["", title, *listed("- ", texts, width)]
+    return lines
 
 
 def _cells(row: ComparisonRow) -> list[str]:

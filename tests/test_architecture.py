@@ -118,6 +118,7 @@ DIRECTION = (
     "pathologies",
     "diagnosis",
     "comparison contrasts",
+    "summary",
     "tables figures",
     "terminal report interchange",
     "cli",

@@ -172,12 +172,16 @@ def test_compare_shows_one_table_over_several_paths(told, runs: Path) -> None:
 def test_compare_as_json(told, runs: Path) -> None:
     status, out, _ = told("compare", "--json", runs)
     assert status == 0
-    assert [row["regime"] for row in json.loads(out)] == [
-        "both_fall",
-        "ideal",
-        "unknown",
-        "unknown",
-    ]
+    found = json.loads(out)
+    regimes = [row["regime"] for row in found["runs"]]
+    assert regimes == ["both_fall", "ideal", "unknown", "unknown"]
+    assert {"matched", "contrasts", "efficiency", "groups", "settings", "sentences"} <= set(found)
+
+
+def test_compare_holds_runs_against_each_other_where_it_is_told(told, runs: Path) -> None:
+    status, out, _ = told("compare", "--at", "margin", runs / "ideal", runs / "both_fall")
+    assert status == 0
+    assert "minus ideal-0 at a margin of 0.50 nats per token: chosen" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("regime", list(Regime))
