@@ -6,7 +6,7 @@ from trainer.casebook.contract import Arm, Expectation, Experiment, Remedy
 from trainer.casebook.settings import APART, FROM_PLAIN
 
 _WEIGHTS = (0.1, 0.5, 1.0, 3.0)
-_FAST = {"learning_rate": 7e-4, "max_steps": 32, "eval_steps": 8}
+_FAST = {"learning_rate": 3e-4}
 _CURE = Remedy(
     "lambda 0.1",
     "both_rise",
