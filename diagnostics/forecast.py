@@ -387,9 +387,10 @@ def _sentence(
         else:
             text += f", about step {crossing_step.value:.0f} as the margin grows now"
     if final is not None:
+        # Its sign only: at the end itself, staying where it is did no worse (`SKILL.error`).
+        side = "above" if final.value > 0 else "below"
         text += (
-            f"; at step {final_step} it stands at {in_words(final, sign=True)} nats/token (the "
-            f"sign of such forecasts was right in {100 * SKILL.sign.value:.0f} % of {SKILL.runs} "
-            "recorded runs)"
+            f"; at step {final_step} it is {side} its start (the sign of such forecasts was right "
+            f"in {100 * SKILL.sign.value:.0f} % of {SKILL.runs} recorded runs)"
         )
     return text
