@@ -16,7 +16,7 @@ from diagnostics.contrasts import MATCHES
 from diagnostics.diagnosis import Diagnosis, diagnose
 from diagnostics.errors import DiagnosticsError
 from diagnostics.pathologies import EXPLAINED, PATHOLOGIES, explanation
-from diagnostics.readers import READERS, Hints, find_runs, read_all
+from diagnostics.readers import READERS, Hints, find_runs, is_guess, read_all
 from diagnostics.readers.aliases import mapping_of
 from diagnostics.readers.formats import formats_text
 from diagnostics.readers.importing import import_runs
@@ -26,7 +26,6 @@ from diagnostics.run import Run
 from diagnostics.summary import summarise
 
 HEALTHY, UNREADABLE, PRESENT = 0, 2, 3
-GUESSED = ("table", "notebook", "cards", "console")  # readers of what anybody may write
 NAMES = tuple(one.name for one in PATHOLOGIES)
 EXIT = (
     "Exit status: 0 when every run is healthy or cannot be told, 3 when a pathology is present, "
@@ -163,15 +162,9 @@ def _read_places(path: Path, hints: Hints) -> tuple[list[Run], list[str], list[s
             with listening(_tell_share):
                 runs.extend(read_all(place, hints))
         except DiagnosticsError as problem:
-            named = place == path or not _is_guess(place)
+            named = place == path or not is_guess(place)
             (broken if named else guesses).append(" ".join(str(problem).split()))
     return runs, broken, guesses
-
-
-def _is_guess(place: Path) -> bool:
-    """Whether a place was taken for a log only because anybody may write such a file."""
-    reader = next((one for one in READERS if one.recognises(place)), None)
-    return reader is not None and reader.name in GUESSED
 
 
 def _tell_share(file: str, share: float) -> None:

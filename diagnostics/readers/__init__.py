@@ -39,6 +39,7 @@ __all__ = [
     "Reader",
     "find_runs",
     "fingerprint",
+    "is_guess",
     "read",
     "read_all",
     "read_text",
@@ -113,6 +114,19 @@ def read_all(path: str | os.PathLike[str], hints: Hints = NO_HINTS) -> tuple[Run
 def recognised(path: Path) -> bool:
     """Say whether some reader knows a folder or a file."""
     return any(reader.recognises(path) for reader in READERS)
+
+
+# Readers of what anybody may write.
+_GUESSED = frozenset(reader.name for reader in (TABLE, NOTEBOOK, CARDS, CONSOLE))
+
+
+def is_guess(path: Path) -> bool:
+    """Say whether a path looks like a log only because anybody may write such a file.
+
+    One of these that was found beside logs, and holds no rewards, is no broken log.
+    """
+    reader = next((one for one in READERS if one.recognises(path)), None)
+    return reader is not None and reader.name in _GUESSED
 
 
 _SCANNER = Scanner(recognised)

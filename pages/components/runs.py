@@ -19,7 +19,7 @@ import streamlit as st
 from diagnostics.diagnosis import Diagnosis, diagnose
 from diagnostics.errors import DiagnosticsError
 from diagnostics.phases import NamedPhase, RegimeVerdict
-from diagnostics.readers import find_runs, fingerprint, read_all
+from diagnostics.readers import find_runs, fingerprint, is_guess, read_all
 from diagnostics.run import Run
 from diagnostics.runlog import LOG_NAME
 from diagnostics.share import SPLITS, ShareEstimate, trajectory
@@ -230,10 +230,14 @@ def _log(path: Path) -> _Log:
 
 
 def _parts(path: Path) -> range:
-    """Return the places of the runs in a log; one that cannot be read is listed once."""
+    """Return the places of the runs in a log; one that cannot be read is listed once.
+
+    A file that only looked like a log, a table or a page beside the runs, is not listed.
+    """
     if (path / LOG_NAME).is_file():  # a run folder of ours holds one, whatever is in it
         return range(1)
-    return range(max(1, len(_log(path).runs)))
+    log = _log(path)
+    return range(0 if log.problem and is_guess(path) else max(1, len(log.runs)))
 
 
 def _diagnosed(entry: Entry, run: Run) -> Reading:

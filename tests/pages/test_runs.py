@@ -113,3 +113,10 @@ def test_a_file_of_several_runs_is_listed_run_by_run(folder: Path) -> None:
     assert second.run is not None
     assert first.run.source.part != second.run.source.part
     assert runs.reading(found[1]) is second
+
+
+def test_a_table_that_is_no_log_is_not_listed_beside_the_runs(folder: Path) -> None:
+    write(example("ideal"), folder / "one")
+    (folder / "notes.json").write_text('{"rows": [{"chosen": [1], "rejected": [2], "reward": []}]}')
+    (folder / "README.md").write_text("| Step | Rewards/chosen |\n|---|---|\n")
+    assert [entry.key for entry in runs.entries()] == ["runs/one"]
