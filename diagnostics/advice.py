@@ -39,6 +39,7 @@ from diagnostics.reading import Reading
 from diagnostics.remedies import (
     log_more,
     lower_learning_rate,
+    lower_rate_by_drift,
     lower_rate_where_it_bends,
     raise_beta,
     raise_learning_rate,
@@ -46,6 +47,7 @@ from diagnostics.remedies import (
     same_reference,
     stop_at_the_peak,
     stop_earlier,
+    try_lower_rate,
     warm_up_and_clip,
     weights_in_fp32,
 )
@@ -70,13 +72,13 @@ REMEDIES: dict[str, tuple[Remedy, ...]] = {
     "saturation": (stop_earlier, bounded_target, harder_pairs),
     "surface_cue": (harder_pairs, bounded_target),
     "kto_imbalance": (balance_labels,),
-    "kl_stuck": (lower_learning_rate, more_examples_a_step, balance_labels),
+    "kl_stuck": (try_lower_rate, more_examples_a_step),
     "instability": (lower_learning_rate, warm_up_and_clip),
     "untrusted_numbers": (log_more,),
     "length_exploitation": (balance_lengths, weigh_the_tail_less, stop_earlier),
     "drift": (
-        *(raise_beta, raise_simpo_beta, lower_learning_rate, stop_earlier, own_rejected),
-        bounded_target,
+        *(lower_rate_by_drift, lower_rate_where_it_bends, raise_beta, raise_simpo_beta),
+        *(stop_earlier, own_rejected, bounded_target),
     ),
     "squeezing": (own_rejected, extend_first, lower_learning_rate, stop_earlier),
     "ranking_mismatch": (rank_by_likelihood,),

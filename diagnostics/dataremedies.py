@@ -199,7 +199,7 @@ def more_examples_a_step(reading: Reading) -> Advice | None:
         action=f"put {new} examples on a device at a time"
         + (f" (now {now:g})" if now else " or more")
         + ": KTO's reference point is averaged over them, and of one example it is the example",
-        strength="B",
+        strength="C",
         expected="the reference point follows the policy, so that chosen is not held in the loss "
         "region; rejected and drift change little",
         risk="more memory, or fewer steps of accumulation",

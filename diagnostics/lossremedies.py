@@ -326,11 +326,12 @@ def rank_by_likelihood(reading: Reading) -> Advice | None:
     return Advice(
         action="leave it, where win rate near the reference is the goal; else train on the "
         "log-probs themselves (SimPO), or longer on the pairs that lack least",
-        strength="B",
+        strength="C",
         expected="chosen overtakes rejected in level and not only in change; drift grows with the "
         "margin that this takes",
         risk="far from the reference more flips go with fewer wins",
-        source="arXiv 2405.19534, Theorem 4.1; arXiv 2405.14734, figure 4b",
+        source="arXiv 2405.19534, Theorem 4.1; arXiv 2405.14734, figure 4b; SimPO at its usual "
+        "settings changed no ranking in docs/casebook.md (E2)",
         setting="method",
         flags=flags(
             "simpo",

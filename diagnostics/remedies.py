@@ -10,17 +10,23 @@ D derived only.
 
 from __future__ import annotations
 
-from math import isfinite
+from dataclasses import replace
+from math import isfinite, sqrt
 
 import numpy as np
 
 from diagnostics.flags import everywhere, flags, rounded
+from diagnostics.intervals import number
 from diagnostics.reading import Reading
 from diagnostics.verdicts import Advice
 from diagnostics.windows import TOLERATED_CURVATURE, curvature, hyper_number
 
 # A search step where nothing tells the distance: the grids of the methods' papers have steps of 2.
 STEP = 2.0
+# Drift that a learning rate is sized for: half of where drift is suspected [nats per token], as the
+# square law holds for small distances only. Proposals of this project, like the least share.
+DRIFT_BUDGET = 0.05
+LEAST_SHARE = 0.05
 # Methods whose beta is the pull towards a reference; elsewhere it is a scale or a target.
 PULLS = ("dpo", "robust", "exo_pair", "nca_pair", "bco_pair", "aot", "aot_unpaired", "apo_zero")
 
@@ -60,6 +66,41 @@ def lower_learning_rate(reading: Reading) -> Advice | None:
     )
 
 
+def try_lower_rate(reading: Reading) -> Advice | None:
+    """Return a smaller learning rate where only derivation speaks for it."""
+    found = lower_learning_rate(reading)
+    return None if found is None else replace(found, strength="D")
+
+
+def lower_rate_by_drift(reading: Reading) -> Advice | None:
+    """Return the learning rate at which the measured drift would be within its budget.
+
+    Drift grows with the square of the distance (m^2 / (2 |D|^2) for a Gaussian policy), and the
+    distance with the learning rate.
+    """
+    drift = reading.estimates[-1].drift if reading.estimates else None
+    rate = learning_rate(reading)
+    if drift is None or not drift.value > DRIFT_BUDGET or not isfinite(drift.value):
+        return None
+    share = max(LEAST_SHARE, sqrt(DRIFT_BUDGET / drift.value))
+    to = rounded(rate * share) if rate else None
+    where = f" from {rate:g} to {to:g}" if rate else ""
+    return Advice(
+        action=f"lower the learning rate{where}, to {100 * share:.0f} %: drift is "
+        f"{number(drift.value)} nats/token and grows with the square of the distance, and this "
+        f"brings it to about {number(DRIFT_BUDGET)}",
+        strength="A",
+        expected="drift shrinks with the square of the distance; chosen falls less, rejected falls "
+        "less, and so the margin grows less",
+        risk="slower: the same margin takes more steps",
+        source="arXiv 2406.02900 (budgets of KL); arXiv 2402.01306, section 4.2; cures in "
+        "docs/casebook.md, experiment E4",
+        setting="learning_rate",
+        window=(0.0, to) if to else None,
+        flags=everywhere(method_name(reading), learning_rate=to) if to else {},
+    )
+
+
 def lower_rate_where_it_bends(reading: Reading) -> Advice | None:
     """Return a smaller learning rate where the curvature was measured and asks for it."""
     bent = curvature(reading)
@@ -93,11 +134,12 @@ def raise_beta(reading: Reading) -> Advice | None:
     new = rounded(beta * STEP) if beta else None
     return Advice(
         action="double beta, as a search step",
-        strength="A",
+        strength="C",
         expected="chosen and rejected move less and drift shrinks; the chosen share S stays where "
         "it is",
         risk="a smaller margin; a fall that the pairs' gradients cause is not undone",
-        source="arXiv 2406.02900 (budgets of KL); arXiv 2405.14734, figure 5",
+        source="arXiv 2406.02900 (budgets of KL); arXiv 2405.14734, figure 5; one doubling did not "
+        "bring drift back within its budget in docs/casebook.md (E4, E10)",
         setting="beta",
         flags=flags(name, trl={"beta": new}, llamafactory={"pref_beta": new}, seesaw={"beta": new})
         if new
@@ -113,11 +155,12 @@ def raise_simpo_beta(reading: Reading) -> Advice | None:
     new = rounded(min(10.0, beta * STEP)) if beta and beta < 10 else None
     return Advice(
         action="raise SimPO's beta within 2 to 10 at the same ratio gamma/beta",
-        strength="B",
+        strength="C",
         expected="pairs saturate at a smaller margin per token: chosen and rejected travel less, "
         "and so does drift",
         risk="sharper saturation leaves hard pairs behind",
-        source="arXiv 2405.14734, section 4 and its code's README",
+        source="arXiv 2405.14734, section 4 and its code's README; did not bring drift back in "
+        "docs/casebook.md (E14)",
         setting="beta",
         window=(2.0, 10.0),
         flags=_simpo_flags(reading, new) if new else {},
