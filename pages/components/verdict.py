@@ -80,7 +80,10 @@ def pathologies(diagnosis: Diagnosis) -> None:
                 st.badge(one.status.value, color=colour)
                 if one.severity:
                     st.badge(one.severity, color="gray")
-            st.markdown(literal(sentence(one.sentence)))
+            # The pathology of the regime begins with what the card above says already.
+            rest = one.sentence.removeprefix(diagnosis.regime.sentence).lstrip("; ")
+            if rest:
+                st.markdown(literal(sentence(rest)))
             for advice in one.advice:
                 _advice(advice)
             for unseen in one.unseen:
