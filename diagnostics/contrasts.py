@@ -262,14 +262,17 @@ SEEDS = frozenset({"seed", "data_seed"})
 
 
 def configuration_differences(runs: Sequence[Run]) -> dict[str, tuple[object, ...]]:
-    """Return the settings in which the runs differ, one value a run, None where not known."""
+    """Return the settings in which the runs differ, one value a run, None where not known.
+
+    A setting that only some logs state is no difference: nobody knows what the others had.
+    """
     configs = [{"method": run.method, **run.config} for run in runs]
     names = dict.fromkeys(name for config in configs for name in config)
     columns = {name: tuple(config.get(name) for config in configs) for name in names}
     return {
         name: column
         for name, column in columns.items()
-        if name not in NOT_SETTINGS and any(repr(one) != repr(column[0]) for one in column)
+        if name not in NOT_SETTINGS and len({repr(one) for one in column if one is not None}) > 1
     }
 
 

@@ -34,6 +34,7 @@ from diagnostics.naming import Basis, NamedPhase
 from diagnostics.pathologies import PATHOLOGIES
 from diagnostics.regimes import Regime
 from diagnostics.stylesheet import CSS
+from diagnostics.summary import summarise
 from diagnostics.verdicts import Advice, Evidence, Status, Verdict
 
 POLICY = (
@@ -136,19 +137,22 @@ def _row(diagnosis: Diagnosis, index: int) -> list[str]:
 
 
 def _differences(found: Sequence[Diagnosis]) -> str:
-    """Return the settings in which the runs differ."""
-    frame = tables.differences([diagnosis.run for diagnosis in found])
-    if not len(frame):
-        return '<p class="muted">The configurations that the logs hold do not differ.</p>'
-    heads = ("Setting", *(diagnosis.run.name for diagnosis in found))
+    """Return what the comparison comes to, and the settings in which the runs differ."""
+    runs = [diagnosis.run for diagnosis in found]
+    whole = summarise(runs)
+    items = "".join(f"<li>{escaped(text)}.</li>" for text in whole.sentences)
+    said = f"<h3>What differs at the same step</h3><ul>{items}</ul>" if items else ""
+    if not whole.settings:
+        return f'{said}<p class="muted">The settings that the logs state do not differ.</p>'
+    heads = ("Setting", *(run.name for run in runs))
     rows = [
         [
             f"<code>{escaped(setting)}</code>",
-            *(escaped(shortened(value)) for value in values),
+            *(escaped(NOT_KNOWN if one is None else shortened(str(one))) for one in values),
         ]
-        for setting, values in zip(frame.index, frame.to_numpy().tolist(), strict=True)
+        for setting, values in whole.settings.items()
     ]
-    return f"<h3>Where the configurations differ</h3>{table(heads, rows)}"
+    return f"{said}<h3>Where the configurations differ</h3>{table(heads, rows)}"
 
 
 # One run.

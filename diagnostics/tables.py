@@ -100,15 +100,6 @@ def settings(run: Run) -> list[tuple[str, str]]:
     return list(_flat(run.config))
 
 
-def differences(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return the settings whose values are not the same in all runs, one column a run."""
-    known = [dict(settings(run)) for run in runs]
-    names = list(dict.fromkeys(name for one in known for name in one))
-    rows = {name: [one.get(name, NOT_SET) for one in known] for name in names}
-    rows = {name: values for name, values in rows.items() if len(set(values)) > 1}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=range(len(runs)))
-
-
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in config.items():
         if isinstance(value, Mapping):

@@ -269,7 +269,6 @@ def test_only_settings_that_differ_are_listed() -> None:
     assert configuration_differences([first, second]) == {
         "method": ("dpo", "orpo"),
         "seed": (1, 2),
-        "only": (3, None),
     }
 
 
