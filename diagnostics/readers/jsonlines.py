@@ -149,8 +149,14 @@ def _arrow(block: bytes) -> Columns | None:
         rows = pa.json.read_json(
             pa.BufferReader(block), read_options=pa.json.ReadOptions(block_size=BLOCK_BYTES)
         )
-    except (pa.ArrowException, ValueError, UnicodeDecodeError):
+        # Arrow does not check that names and texts are UTF-8: reading them out does.
+        return _uniform(rows, block)
+    except (pa.ArrowException, ValueError):
         return None
+
+
+def _uniform(rows: pa.Table, block: bytes) -> Columns | None:
+    """Return the columns of a block that Arrow has read, None where it is not one row a line."""
     if rows.num_columns > MOST_COLUMNS or rows.num_rows != block.count(b"\n") + (
         not block.endswith(b"\n")
     ):

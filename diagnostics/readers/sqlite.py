@@ -79,7 +79,8 @@ def rows(database: sqlite3.Connection, query: str, *given: Any) -> Iterator[Sequ
 
 
 def _sentence(path: Path, error: Exception) -> str:
+    reason = " ".join(str(error).lower().split())[:200]  # it may quote a schema of many lines
     return (
-        f"{path}: cannot be read as a database ({str(error).lower()}), expected a whole SQLite"
+        f"{path}: cannot be read as a database ({reason}), expected a whole SQLite"
         " file; copy it again while nothing writes to it"
     )

@@ -217,14 +217,14 @@ def _read_parquet(path: Path, table: TableFile) -> None:
             if sum(group.total_byte_size for group in groups) > 8 * MOST_CELLS:
                 _check_size(path, 8 * MOST_CELLS, len(plain))
             rows = file.read(columns=plain, use_threads=False)
+            # Inside, as a text that is not UTF-8 is found out about here only.
+            table.columns |= {name: arrow_column(rows.column(name)) for name in plain}
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = str(error).split("\n")[0][:120].lower()
         raise MalformedLog(
             f"{path}: cannot be read as Parquet ({reason}), expected a whole file;"
             " copy it again once it is written"
         ) from None
-    for name in plain:
-        table.columns[name] = arrow_column(rows.column(name))
 
 
 def _check_size(path: Path, rows: int, columns: int) -> None:

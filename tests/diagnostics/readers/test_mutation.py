@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from mutation import MEGABYTES, cases, complaint, peak_megabytes, samples
 
-from diagnostics.readers import READERS
+from diagnostics.errors import MalformedLog
+from diagnostics.readers import NO_HINTS, READERS, read
 
 COUNT = int(os.environ.get("SEESAW_FUZZ", "400"))
 
@@ -30,3 +31,24 @@ def test_a_damaged_log_gives_a_run_or_one_sentence(tmp_path: Path) -> None:
     complaints = [said for case in cases(COUNT, tmp_path) if (said := complaint(case))]
     assert complaints == []
     assert peak_megabytes() - before < MEGABYTES
+
+
+def test_a_text_that_is_no_utf_8_costs_its_line_only(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    row = b'{"step": %d, "chosen_reward": 0.1, "rejected_reward": 0.0, "note": "%s"}\n'
+    path.write_bytes(row % (1, b"a") + row % (2, b"\xf2\xf2") + row % (3, b"c"))
+    run = read(path)
+    assert list(run.train.index) == [1, 3]
+    assert any("line 2" in caveat for caveat in run.caveats)
+
+
+def test_a_database_with_a_broken_schema_is_one_sentence(tmp_path: Path) -> None:
+    ((reader, source),) = (one for one in samples() if one[0].name == "trackio")
+    database = source if source.is_file() else next(source.rglob("*.db"))
+    content = database.read_bytes()
+    place = content.index(b"CREATE TABLE metrics")
+    path = tmp_path / "broken.db"
+    path.write_bytes(content[: place + 30] + b"'" + content[place + 31 :])
+    with pytest.raises(MalformedLog) as told:
+        reader.read(path, NO_HINTS)
+    assert "\n" not in str(told.value)
