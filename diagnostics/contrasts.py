@@ -69,10 +69,15 @@ class Contrast:
     instead: str | None = None
 
 
-def contrasts(runs: Sequence[Run], matched: str = "step") -> tuple[Contrast, ...]:
-    """Return every two of the runs against each other; `matched` is one of `MATCHES`."""
+def contrasts(
+    runs: Sequence[Run], matched: str = "step", pairs: Sequence[tuple[int, int]] | None = None
+) -> tuple[Contrast, ...]:
+    """Return two runs each against each other, by default every two; `matched` is of `MATCHES`.
+
+    `pairs` are places in `runs`; what is beyond noise takes account of how many they are.
+    """
     tracks = tracks_of(runs)
-    pairs = list(combinations(range(len(runs)), 2))
+    pairs = list(combinations(range(len(runs)), 2)) if pairs is None else pairs
     sure = _certainty(len(pairs) * 3)
     found = []
     for a, b in pairs:

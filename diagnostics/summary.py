@@ -75,13 +75,10 @@ def summarise(runs: Sequence[Run], matched: str = "step") -> Summary:
     """
     if len(runs) < 2:
         return Summary(matched, (), (), (), {})
-    if len(runs) <= MOST_ALL_PAIRS:
-        found = contrasts(runs, matched)
-    else:
-        found = tuple(contrasts([runs[0], one], matched)[0] for one in runs[1:])
+    against_first = [(0, other) for other in range(1, len(runs))]
     return Summary(
         matched=matched,
-        contrasts=found,
+        contrasts=contrasts(runs, matched, against_first if len(runs) > MOST_ALL_PAIRS else None),
         efficiency=tuple((run.name, margin_per_drift(run)) for run in runs),
         groups=tuple(group for group in seed_groups(runs) if len(group.runs) > 1),
         settings=configuration_differences(runs),

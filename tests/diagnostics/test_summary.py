@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from diagnostics.contrasts import contrasts
 from diagnostics.examples import example
 from diagnostics.run import Run
 from diagnostics.summary import summarise
@@ -33,6 +34,15 @@ def test_many_runs_are_held_against_the_first() -> None:
     found = summarise(runs("ideal", "both_fall", "both_rise", "mixed", "margin_loss"))
     assert [one.first for one in found.contrasts] == ["ideal"] * 4
     assert len(summarise(runs("ideal", "both_fall", "both_rise")).contrasts) == 3
+
+
+def test_many_runs_are_looked_at_with_the_caution_of_so_many_looks() -> None:
+    several = runs("ideal", "both_fall", "both_rise", "mixed", "margin_loss")
+    pairs = [(0, other) for other in range(1, 5)]
+    assert summarise(several).contrasts == contrasts(several, "step", pairs)
+    assert contrasts(several, "step", pairs[:1])[0].differences[0].interval == (
+        summarise(several).contrasts[0].differences[0].interval
+    )
 
 
 def test_seeds_of_one_setting_are_put_together() -> None:
