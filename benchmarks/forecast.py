@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from diagnostics.forecast import Clock, Forecast, Skill, forecast, learning_rate_clock
 from diagnostics.intervals import UNDEFINED, Interval, in_words, wilson
 from diagnostics.naming import EFFECT_FLOOR
-from diagnostics.share import ShareEstimate
+from diagnostics.share import ShareEstimate, undefined
 
 CASEBOOK = Path(__file__).resolve().parent.parent / "examples" / "casebook"
 
@@ -58,23 +58,11 @@ def _estimate(row: dict[str, Any]) -> ShareEstimate:
             return UNDEFINED
         return Interval(value, value - half, value + half)
 
-    return ShareEstimate(
-        step=int(row["step"]),
-        split="train",
-        n_pairs=0,
+    return replace(
+        undefined(int(row["step"]), "train"),
         delta_chosen=interval("chosen"),
         delta_rejected=interval("rejected"),
         margin=interval("margin"),
-        share=None,
-        delta_chosen_sum=UNDEFINED,
-        delta_rejected_sum=UNDEFINED,
-        margin_sum=UNDEFINED,
-        share_sum=None,
-        reward_accuracy=None,
-        ranking_accuracy=None,
-        ranking_accuracy_per_token=None,
-        drift=None,
-        tide_corrected_chosen=None,
     )
 
 

@@ -43,7 +43,15 @@ from diagnostics.intervals import (
 if TYPE_CHECKING:
     from diagnostics.run import Run
 
-__all__ = ["Interval", "ShareEstimate", "default_split", "estimate", "tide", "trajectory"]
+__all__ = [
+    "Interval",
+    "ShareEstimate",
+    "default_split",
+    "estimate",
+    "tide",
+    "trajectory",
+    "undefined",
+]
 
 SPLITS = ("train", "held_out")  # in order of preference
 # A log-probability this large [nats] is a broken record, and its square would overflow.
@@ -104,7 +112,7 @@ def estimate(run: Run, step: int | None = None, split: str | None = None) -> Sha
     if step is not None:
         last = int(np.searchsorted(probe.steps, step, side="right")) - 1
     if last < 0:
-        return _undefined(0 if step is None else step, split)
+        return undefined(0 if step is None else step, split)
     return _estimate(probe, last)
 
 
@@ -235,7 +243,7 @@ def _estimate(probe: _Probe, index: int) -> ShareEstimate:
     if probe.paired:
         usable &= usable.all(axis=0)
     if not usable.any(axis=1).all():
-        return _undefined(step, probe.split, start, deltas.shape[1])
+        return undefined(step, probe.split, start, deltas.shape[1])
     deltas = np.where(usable, deltas, nan)
     chosen, rejected = map(probe.mean, deltas / pairs.tokens)
     chosen_sum, rejected_sum = map(probe.mean, deltas)
@@ -304,7 +312,7 @@ def _drift(probe: _Probe, step: int, start: int) -> Mean | None:
     return mean if mean.clusters else None
 
 
-def _undefined(step: int, split: str, start: int = 0, left_out: int = 0) -> ShareEstimate:
+def undefined(step: int, split: str, start: int = 0, left_out: int = 0) -> ShareEstimate:
     """Return the estimate of an evaluation without a usable pair: the one place NaN comes from."""
     return ShareEstimate(
         step=step,

@@ -193,3 +193,27 @@ def _model() -> Any:
                 values = [draw.uniform(-0.3, 0.3) for _ in range(weight.numel())]
                 weight.copy_(torch.tensor(values).view_as(weight))
     return model
+
+
+def our_settings(case: Case, setting: Path, output: Path, **changes: Any) -> dict[str, Any]:
+    """Return the settings with which our trainer does what TRL does on a case."""
+    settings = {
+        "model": str(setting / "model"),
+        "data": str(setting / f"{case.data}.jsonl"),
+        "output_dir": str(output),
+        "max_steps": STEPS,
+        "per_device_train_batch_size": BATCH,
+        "learning_rate": LEARNING_RATE,
+        "lr_scheduler_type": "constant",
+        "max_length": MAX_LENGTH,
+        "held_out": 0.0,
+        "shuffle": False,
+        "eval_steps": 0,
+        "save_steps": 0,
+        "save_model": False,
+        "log_pairs": False,
+        "probe_pairs": 1,
+        "probe_samples": 0,
+        "use_cpu": True,
+    }
+    return {**settings, **case.ours, **changes}

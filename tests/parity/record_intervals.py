@@ -14,8 +14,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from parity_setting import BATCH, CASES, MAX_LENGTH, rows, write_setting
-from trl_runs import classes
+from parity_setting import CASES, write_setting
+from trl_runs import trained
 
 INTERVALS = (1, 5, 20)
 STEPS = 120
@@ -26,36 +26,9 @@ FOLDER = Path(__file__).resolve().parent.parent / "data" / "trl-intervals"
 
 def record(model_folder: Path, interval: int, place: Path) -> None:
     """Train once and write TRL's trainer_state.json to the folder `place`."""
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    trainer_class, config_class = classes("DPOTrainer")
+    settings = {"logging_steps": interval, "max_steps": STEPS, "learning_rate": LEARNING_RATE}
     with tempfile.TemporaryDirectory() as output:
-        config = config_class(
-            output_dir=output,
-            per_device_train_batch_size=BATCH,
-            learning_rate=LEARNING_RATE,
-            lr_scheduler_type="constant",
-            max_steps=STEPS,
-            max_length=MAX_LENGTH,
-            train_sampling_strategy="sequential",
-            optim="adamw_torch",
-            gradient_checkpointing=False,
-            bf16=False,
-            use_cpu=True,
-            logging_steps=interval,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            **CASES["dpo-sigmoid"].trl,
-        )
-        trainer = trainer_class(
-            model=AutoModelForCausalLM.from_pretrained(model_folder, dtype="float32"),
-            args=config,
-            train_dataset=Dataset.from_list(rows("pairs")),
-            processing_class=AutoTokenizer.from_pretrained(model_folder),
-        )
-        trainer.train()
+        trainer = trained(CASES["dpo-sigmoid"], model_folder, output, **settings)
         state = Path(output) / "trainer_state.json"
         trainer.state.save_to_json(str(state))
         recorded = json.loads(state.read_text())

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from parity_setting import BATCH, CASES, MAX_LENGTH
+from parity_setting import CASES, our_settings
 from record_intervals import FOLDER, INTERVALS, LEARNING_RATE, STEPS
 
 from diagnostics.diagnosis import Diagnosis, diagnose
@@ -32,27 +32,9 @@ def logged_here(setting: Path, tmp_path_factory: pytest.TempPathFactory) -> Diag
     """What is said of our logs of the same training, by interval, without the probe set."""
 
     def trained(interval: int) -> Diagnosis:
-        config = TrainConfig(
-            model=str(setting / "model"),
-            data=str(setting / "pairs.jsonl"),
-            output_dir=str(tmp_path_factory.mktemp(f"every-{interval}")),
-            max_steps=STEPS,
-            per_device_train_batch_size=BATCH,
-            learning_rate=LEARNING_RATE,
-            lr_scheduler_type="constant",
-            max_length=MAX_LENGTH,
-            held_out=0.0,
-            shuffle=False,
-            logging_steps=interval,
-            eval_steps=0,
-            save_steps=0,
-            save_model=False,
-            log_pairs=False,
-            probe_pairs=1,
-            probe_samples=0,
-            use_cpu=True,
-            **CASES["dpo-sigmoid"].ours,
-        )
+        output = tmp_path_factory.mktemp(f"every-{interval}")
+        changes = {"max_steps": STEPS, "learning_rate": LEARNING_RATE, "logging_steps": interval}
+        config = TrainConfig(**our_settings(CASES["dpo-sigmoid"], setting, output, **changes))
         train(config)
         run = read(config.output_dir)
         return diagnose(replace(run, probes=run.probes.iloc[:0], samples=run.samples.iloc[:0]))

@@ -21,38 +21,43 @@ LIBRARIES = ("trl", "transformers", "torch", "accelerate")
 
 def run_case(case: Case, model_folder: Path) -> list[dict[str, float]]:
     """Return TRL's log records of one training, one per optimizer step."""
+    with tempfile.TemporaryDirectory() as output:
+        trainer = trained(case, model_folder, output)
+    return [record for record in trainer.state.log_history if "loss" in record]
+
+
+def trained(case: Case, model_folder: Path, output: str, **changes: Any) -> Any:
+    """Return TRL's trainer after one training on a case; `changes` are settings of its config."""
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     trainer_class, config_class = classes(case.trainer)
-    with tempfile.TemporaryDirectory() as output:
-        config = config_class(
-            output_dir=output,
-            per_device_train_batch_size=BATCH,
-            learning_rate=LEARNING_RATE,
-            lr_scheduler_type="constant",
-            max_steps=STEPS,
-            max_length=MAX_LENGTH,
-            train_sampling_strategy="sequential",
-            # The fused kernel rounds otherwise than the reference implementation.
-            optim="adamw_torch",
-            gradient_checkpointing=False,
-            bf16=False,
-            use_cpu=True,
-            logging_steps=1,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            **case.trl,
-        )
-        trainer = trainer_class(
-            model=AutoModelForCausalLM.from_pretrained(model_folder, dtype="float32"),
-            args=config,
-            train_dataset=Dataset.from_list(rows(case.data)),
-            processing_class=AutoTokenizer.from_pretrained(model_folder),
-        )
-        trainer.train()
-    return [record for record in trainer.state.log_history if "loss" in record]
+    settings = {
+        "output_dir": output,
+        "per_device_train_batch_size": BATCH,
+        "learning_rate": LEARNING_RATE,
+        "lr_scheduler_type": "constant",
+        "max_steps": STEPS,
+        "max_length": MAX_LENGTH,
+        "train_sampling_strategy": "sequential",
+        # The fused kernel rounds otherwise than the reference implementation.
+        "optim": "adamw_torch",
+        "gradient_checkpointing": False,
+        "bf16": False,
+        "use_cpu": True,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    trainer = trainer_class(
+        model=AutoModelForCausalLM.from_pretrained(model_folder, dtype="float32"),
+        args=config_class(**{**settings, **case.trl, **changes}),
+        train_dataset=Dataset.from_list(rows(case.data)),
+        processing_class=AutoTokenizer.from_pretrained(model_folder),
+    )
+    trainer.train()
+    return trainer
 
 
 def classes(name: str) -> tuple[Any, Any]:
