@@ -17,7 +17,6 @@ from diagnostics.figures.change import change
 from diagnostics.figures.curves import Band, curves, families, reading_aid
 from diagnostics.figures.plane import Track, plane
 from diagnostics.forecast import Forecast
-from diagnostics.intervals import number
 from diagnostics.markup import (
     NOT_KNOWN,
     counted,
@@ -249,7 +248,7 @@ def _advice(advice: Advice) -> str:
         for name, flag in advice.flags.items()
     ]
     if advice.window is not None:
-        low, high = (number(end) for end in advice.window)
+        low, high = (f"{end:.3g}" for end in advice.window)  # a learning rate is no 0.000
         flags.insert(0, ("Safe window", escaped(f"{advice.setting or ''} {low} to {high}".strip())))
     rows = [
         *flags,

@@ -18,6 +18,7 @@ from diagnostics.intervals import number
 from diagnostics.regimes import Regime
 from diagnostics.report import page, write
 from diagnostics.run import Run
+from diagnostics.verdicts import Advice
 from tests.diagnostics.logged_runs import NOT_KNOWN, logged_run, noisy
 
 ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;{{7*7}}"
@@ -232,3 +233,13 @@ def test_json_cannot_end_its_script_whoever_wrote_it() -> None:
     told = embed._inside_script(json.dumps({"a": "</script>\u2028"}, ensure_ascii=False))
     assert "<" not in told
     assert json.loads(told) == {"a": "</script>\u2028"}
+
+
+def test_the_safe_window_of_a_learning_rate_keeps_its_digits() -> None:
+    found = diagnose(example("both_fall"))
+    advised = Advice(
+        "lower it", "A", "less", "slow", "a source", "learning_rate", (0.0, 7.4e-05), {}
+    )
+    alarm = replace(found.present[0], advice=(advised,))
+    text = page([replace(found, verdicts=(alarm,))])
+    assert "learning_rate 0 to 7.4e-05" in text
