@@ -4,6 +4,7 @@
 #   make demo    the demo training in the foreground, then its table
 #   make test    every test; make test PYTEST_ARGS="-k share" chooses some
 #   make check   formatting, lint, types
+#   make pictures  the pictures of the documentation, taken anew
 #   make bench   error rates and run times, measured anew (RUNS=200 for a rough table)
 #
 # Settings: PORT, PYTHON, VENV, WORKERS (test processes), and PIP_ARGS for the first set-up:
@@ -28,7 +29,7 @@ sum = $(shell cat $(1) | cksum | tr ' ' '-')
 app_stamp := $(VENV)/seesaw-app-$(call sum,$(app_files))
 dev_stamp := $(VENV)/seesaw-dev-$(call sum,$(dev_files))
 
-.PHONY: help run demo test check bench
+.PHONY: help run demo test check pictures bench
 .DELETE_ON_ERROR:
 
 help:
@@ -71,6 +72,9 @@ check: $(dev_stamp)
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
+
+pictures: $(dev_stamp)
+	SEESAW_PICTURES=docs/images $(bin)/python -m pytest tests/browser/test_pictures.py
 
 bench: $(dev_stamp)
 	OMP_NUM_THREADS=1 $(bin)/python -m benchmarks $(BENCHMARKS)

@@ -88,14 +88,15 @@ def browser(chromium: str) -> Iterator[Any]:
 
 @pytest.fixture
 def tab(browser: Any) -> Iterator[Callable[..., Any]]:
-    """`tab(scheme, width)` opens an empty page that remembers its console errors.
+    """`tab(scheme, width, height)` opens an empty page that remembers its console errors.
 
     Fetches from other machines are refused, as on a machine without a network.
     """
     contexts = []
 
-    def open_tab(scheme: str = "light", width: int = 1280) -> Any:
-        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+    def open_tab(scheme: str = "light", width: int = 1280, height: int = 900) -> Any:
+        window = {"width": width, "height": height}
+        context = browser.new_context(color_scheme=scheme, viewport=window)
         contexts.append(context)
         context.route(lambda url: "127.0.0.1" not in url, lambda route: route.abort())
         page = context.new_page()

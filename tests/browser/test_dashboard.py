@@ -10,34 +10,14 @@ from typing import Any
 import pytest
 
 from diagnostics.runlog import RunLog
+from tests.browser.steps import PLOT, clean, settle, widths
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PLOT = '[data-testid="stPlotlyChart"] svg.main-svg'
-EXCEPTION = '[data-testid="stException"]'
-DONE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 SENTENCE = "Both fall since step 10: chosen −0.30 and rejected −0.80 nats/token"
 
 Fresh = Callable[[Path], str]
 Tab = Callable[..., Any]
-
-
-def settle(page: Any) -> None:
-    """Wait until the page's title stands and its script has ended."""
-    page.wait_for_selector("h1")
-    page.wait_for_selector(DONE)
-
-
-def clean(page: Any) -> bool:
-    return page.locator(EXCEPTION).count() == 0 and page.problems == []
-
-
-def widths(page: Any) -> tuple[int, int]:
-    """Return how wide the content is and how wide the window."""
-    return (
-        page.evaluate("document.scrollingElement.scrollWidth"),
-        page.evaluate("window.innerWidth"),
-    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
