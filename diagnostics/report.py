@@ -69,8 +69,11 @@ def write(found: Sequence[Diagnosis], path: Path, problems: Sequence[str] = ()) 
     path.write_text(page(found, problems), encoding="utf-8")
 
 
-def page(found: Sequence[Diagnosis], problems: Sequence[str] = ()) -> str:
-    """Return the report as HTML; `problems` says what could not be read."""
+def page(found: Sequence[Diagnosis], problems: Sequence[str] = (), matched: str = "step") -> str:
+    """Return the report as HTML; `problems` says what could not be read.
+
+    Several runs are held against each other at the same `matched`: "step", "margin" or "drift".
+    """
     one = len(found) == 1
     title = f"Seesaw: {found[0].run.name}" if one else f"Seesaw: {len(found)} runs"
     made = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
@@ -81,7 +84,7 @@ def page(found: Sequence[Diagnosis], problems: Sequence[str] = ()) -> str:
     ]
     parts += [f'<p class="bad">Not read: {escaped(problem)}</p>' for problem in problems]
     if not one:
-        parts += [_overview(found), _differences(found)]
+        parts += [_overview(found), _differences(found, matched)]
     parts += [_run(diagnosis, index, alone=one) for index, diagnosis in enumerate(found)]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -135,12 +138,12 @@ def _row(diagnosis: Diagnosis, index: int) -> list[str]:
     ]
 
 
-def _differences(found: Sequence[Diagnosis]) -> str:
+def _differences(found: Sequence[Diagnosis], matched: str) -> str:
     """Return what the comparison comes to, and the settings in which the runs differ."""
     runs = [diagnosis.run for diagnosis in found]
-    whole = summarise(runs)
+    whole = summarise(runs, matched)
     items = "".join(f"<li>{escaped(text)}.</li>" for text in whole.sentences)
-    said = f"<h3>What differs at the same step</h3><ul>{items}</ul>" if items else ""
+    said = f"<h3>What differs at the same {matched}</h3><ul>{items}</ul>" if items else ""
     if not whole.settings:
         return f'{said}<p class="muted">The settings that the logs state do not differ.</p>'
     heads = ("Setting", *(run.name for run in runs))

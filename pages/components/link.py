@@ -14,6 +14,7 @@ from pages.components.text import literal
 
 OVERVIEW = "pages/overview.py"
 RUN = "pages/run.py"
+COMPARE = "pages/compare.py"
 TRAIN = "pages/train.py"
 IMPORT = "pages/import_log.py"
 REFERENCE = "pages/reference.py"
@@ -28,6 +29,7 @@ def navigation(here: str) -> bool:
         st.markdown("**Seesaw**", width="content")
         _link(OVERVIEW, "All runs")
         _link(RUN, "One run")
+        _link(COMPARE, "Compare")
         _link(IMPORT, "Import")
         _link(TRAIN, "Train")
         _link(REFERENCE, "Reference")
