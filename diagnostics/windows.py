@@ -180,6 +180,36 @@ def curvature(reading: Reading) -> Curvature | None:
     return max(near, key=lambda one: one.k, default=None)
 
 
+def safe_settings(reading: Reading) -> dict[str, str]:
+    """Return what this run measured of the safe values of its settings, one sentence each.
+
+    Keys are settings of the trainer, without those that the run does not tell anything of.
+    """
+    found = {}
+    reduction = str(reading.hyper.get("sft_reduction", "token"))
+    windows = {"sft_weight": sft_weight(reading, reduction)}
+    if reading.run.method == "orpo":  # elsewhere beta weighs no term beside the SFT term
+        windows["beta"] = odds_weight(reading)
+    ratio, undesirable = desirable_ratio(reading), hyper_number(reading, "undesirable_weight")
+    if ratio is not None:
+        windows["desirable_weight"] = Window(
+            undesirable * ratio.low, undesirable * ratio.high, ratio.step
+        )
+    for name, window in windows.items():
+        if window is not None:
+            above = f"from {window.low:.3g} to {window.high:.3g}"
+            ends = above if isfinite(window.high) else f"above {window.low:.3g}"
+            found[name] = f"chosen rises and rejected falls {ends}, gradients of step {window.step}"
+    bent = curvature(reading)
+    if bent is not None and bent.rate is not None:
+        lower = bent.lower_rate()
+        found["learning_rate"] = (
+            f"a step at {bent.rate:.3g} loses {max(0.0, bent.k):.0%} of its first-order gain"
+            f"{f'; {lower:.2g} keeps that to {TOLERATED_CURVATURE:.0%}' if lower else ''}"
+        )
+    return found
+
+
 def _window(low: float, high: float, step: int) -> Window | None:
     return Window(low, high, step) if isfinite(low) and high > max(low, 0.0) else None
 

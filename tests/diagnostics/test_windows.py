@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf, sqrt
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from diagnostics.windows import (
     desirable_ratio,
     measured,
     odds_weight,
+    safe_settings,
     sft_weight,
 )
 from tests.diagnostics.gradient_runs import entangled, with_sft
@@ -49,6 +51,26 @@ def test_a_present_sft_term_counts_into_the_window() -> None:
     assert window is not None
     assert window.low == pytest.approx(2 + (0.03 * 1.6 - 0.05) * 100)
     assert window.high == pytest.approx(2 + (0.03 * 2.5 - 0.05) * 100)
+
+
+def test_the_windows_of_a_run_are_sentences_on_its_settings() -> None:
+    assert safe_settings(Reading(entangled())) == {
+        "sft_weight": "chosen rises and rejected falls from 3 to 7.5, gradients of step 0"
+    }
+    config = {"desirable_weight": 1.0, "undesirable_weight": 2.0}
+    kto = entangled(q_star=1.0, cosine=0.5, weights=(0.04, 0.05), method_name="kto", config=config)
+    # q = 0.8, the band 0.5 to 2: the ratio, now 1/2, may lie between 0.3125 and 1.25.
+    assert safe_settings(Reading(kto))["desirable_weight"] == (
+        "chosen rises and rejected falls from 0.625 to 2.5, gradients of step 0"
+    )
+
+
+def test_a_rate_whose_step_bends_is_told_with_a_lower_one() -> None:
+    bent: dict[str, dict[int, float]] = {"curvature": {0: 0.5}, "first_order/chosen": {0: 1.0}}
+    train = pd.DataFrame({"learning_rate": 2e-5}, index=pd.Index([1, 11], name="step"))
+    run = replace(entangled(evals=bent), train=train)
+    sentence = safe_settings(Reading(run))["learning_rate"]
+    assert sentence == "a step at 2e-05 loses 50% of its first-order gain; 1e-05 keeps that to 25%"
 
 
 def test_without_gradients_there_is_no_window() -> None:
