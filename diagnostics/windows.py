@@ -204,8 +204,8 @@ def safe_settings(reading: Reading) -> dict[str, str]:
     if bent is not None and bent.rate is not None:
         lower = bent.lower_rate()
         found["learning_rate"] = (
-            f"a step at {bent.rate:.3g} loses {max(0.0, bent.k):.0%} of its first-order gain"
-            f"{f'; {lower:.2g} keeps that to {TOLERATED_CURVATURE:.0%}' if lower else ''}"
+            f"a step at {bent.rate:.3g} loses {100 * max(0.0, bent.k):.0f} % of its first-order gain"
+            f"{f'; {lower:.2g} keeps that to {100 * TOLERATED_CURVATURE:.0f} %' if lower else ''}"
         )
     return found
 

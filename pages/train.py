@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import streamlit as st
 
 from diagnostics.methods import METHODS, Method
+from diagnostics.windows import safe_settings
 from pages.components import jobs, runs, states, verdict
 from pages.components.link import navigation, to_run
 from pages.components.text import literal, sentence
@@ -25,79 +28,136 @@ COMMON = (
 FLAGS = {"gamma": "simpo_gamma"}
 
 
-def what() -> tuple[Method, dict[str, str], str]:
+def settings_of() -> runs.Reading | None:
+    """Ask for a run whose settings to begin with; its settings file heads the command."""
+    known = {one.key: one for one in runs.entries() if jobs.settings_file(one.path)}
+    picked = st.selectbox(
+        "Begin with the settings of",
+        list(known),
+        index=None,
+        key="like",
+        bind="query-params",
+        placeholder="The defaults",
+        help="Every setting of that run is taken over, except those that are filled in below.",
+        disabled=not known,
+    )
+    reading = runs.reading(known[picked]) if picked in known else None
+    return reading if reading and reading.run and reading.run.method in METHODS else None
+
+
+def what(like: runs.Reading | None) -> tuple[Method, dict[str, str], str]:
     """Ask for method, model, data and name; all of it stands in the URL."""
+    before = _before(like)
     left, right = st.columns(2, gap="large")
     with left:
-        name = st.selectbox(
-            "Method",
-            list(METHODS),
-            key="method",
-            bind="query-params",
-        )
-        model = st.text_input(
-            "Model", placeholder="Qwen/Qwen3-0.6B, a folder, or tiny-qwen3", key="model",
-            bind="query-params",
-        )  # fmt: skip
+        # The loss settings of one method mean nothing to another.
+        names = [before["method"]] if before else list(METHODS)
+        name = st.selectbox("Method", names, key=None if before else "method",
+                            bind=None if before else "query-params")  # fmt: skip
+        model = _asked("model", "Model", before, "Qwen/Qwen3-0.6B, a folder, or tiny-qwen3")
     with right:
-        data = st.text_input(
-            "Data", placeholder="pairs.jsonl, a folder or a hub name", key="data",
-            bind="query-params",
-        )  # fmt: skip
-        run = st.text_input(
-            "Name of the run", placeholder="dpo-1", key="name", bind="query-params"
-        )  # fmt: skip
+        data = _asked("data", "Data", before, "pairs.jsonl, a folder or a hub name")
+        run = _asked("name", "Name of the run", {}, "dpo-1")
     method = METHODS[name or "dpo"]
     st.caption(literal(f"{method.equation}. {method.remark} ({method.citation})"))
-    return method, {"method": method.name, "model": model, "data": data}, run.strip()
+    given = {"model": model, "data": data}
+    return method, given if before else {"method": method.name} | given, run.strip()
 
 
-def how(method: Method) -> dict[str, str]:
-    """Ask for the method's own settings and the common ones; empty keeps the default."""
+def _before(like: runs.Reading | None) -> Mapping[str, str]:
+    """Return the settings of the run to begin with, as text; empty without one."""
+    if like is None or like.run is None:
+        return {}
+    known = {"method": like.run.method or ""} | dict(like.run.config)
+    return {name: str(value) for name, value in known.items() if value not in (None, "")}
+
+
+def _asked(flag: str, label: str, before: Mapping[str, str], example: str) -> str:
+    return st.text_input(
+        label, placeholder=before.get(flag, example), key=flag, bind="query-params"
+    )
+
+
+def how(method: Method, like: runs.Reading | None) -> tuple[dict[str, str], list[str]]:
+    """Ask for the method's own settings and the common ones; empty keeps what stands there.
+
+    Returns what was given, and what is wrong with it.
+    """
+    before = _before(like)
+    measured = safe_settings(like.diagnosis.reading) if like and like.diagnosis else {}
+    own = [
+        (FLAGS.get(one.name, one.name), one.name.replace("_", " "), str(one.default),
+         f"{one.symbol} {one.meaning}", one.usual)
+        for one in method.hyperparameters
+    ]  # fmt: skip
+    common = [(*one, method.rates if one[0] == "learning_rate" else "") for one in COMMON]
     given: dict[str, str] = {}
-    st.markdown("**Loss**")
-    with st.grid("auto", min_column_width=220, gap="medium"):
-        for one in method.hyperparameters:
-            flag = FLAGS.get(one.name, one.name)
-            label = one.name.replace("_", " ")
-            with st.container(gap="xxsmall"):
-                given[flag] = setting(flag, label, str(one.default), f"{one.symbol} {one.meaning}")
-                if one.usual:
-                    st.caption(literal(f"In use: {one.usual}"))
-    st.markdown("**Training**")
-    with st.grid("auto", min_column_width=220, gap="medium"):
-        for flag, label, default, meaning in COMMON:
-            with st.container(gap="xxsmall"):
-                given[flag] = setting(flag, label, default, meaning)
-                if flag == "learning_rate" and method.rates:
-                    st.caption(literal(f"In use: {method.rates}"))
-    return given
+    wrong = []
+    for title, asked in (("Loss", own), ("Training", common)):
+        st.markdown(f"**{title}**")
+        with st.grid("auto", min_column_width=220, gap="medium"):
+            for flag, label, default, meaning, usual in asked:
+                with st.container(gap="xxsmall"):
+                    given[flag] = setting(flag, label, before.get(flag, default), meaning)
+                    if not fits(given[flag], default):
+                        wrong.append(f"{label} is {given[flag]!r} and should be a number")
+                        st.caption(f":red[△ {literal(wrong[-1])}]")
+                    if usual:
+                        st.caption(literal(f"In use: {usual}"))
+                    if flag in measured:
+                        st.caption(f"**Measured there:** {literal(measured[flag])}")
+    return given, wrong
 
 
 def setting(flag: str, label: str, default: str, meaning: str) -> str:
     """Ask for one setting of the trainer."""
     return st.text_input(
-        label, placeholder=default, help=literal(meaning.strip()), key=f"set {flag}"
+        label, placeholder=default, help=literal(meaning.strip()), key=flag, bind="query-params"
     )
 
 
-def begin(settings: Mapping[str, str], name: str) -> None:
-    """Show the command, and start it when asked to."""
-    missing = [label for label in ("model", "data") if not settings[label].strip()]
+def fits(given: str, default: str) -> bool:
+    """Return whether a setting is empty, or a finite number where its default is one.
+
+    Examples
+    --------
+    >>> fits("1e-6", "0.1"), fits("", "0.1"), fits("sequence", "token"), fits("1,5", "0.1")
+    (True, True, True, False)
+    """
+    try:
+        float(default or "0")
+    except ValueError:
+        return True
+    try:
+        return not given.strip() or math.isfinite(float(given))
+    except ValueError:
+        return False
+
+
+def begin(settings: Mapping[str, str], name: str, wrong: Sequence[str], file: Path | None) -> None:
+    """Show the command, and where this server trains a button that starts it."""
+    missing = [] if file else [one for one in ("model", "data") if not settings[one].strip()]
     missing += [] if name else ["name of the run"]
-    folder = runs.roots()[0] / (name or "NAME")
-    st.code(
-        jobs.shown(jobs.arguments(settings, folder.resolve())), language="bash", wrap_lines=True
-    )
+    folder = (runs.roots()[0] / (name or "NAME")).resolve()
+    st.code(jobs.shown(jobs.arguments(settings, folder, file)), language="bash", wrap_lines=True)
     if missing:
         st.caption(f"Still to fill in: {', '.join(missing)}.")
-    if st.button("Start training", type="primary", disabled=bool(missing)):
+    if jobs.closed_because():
+        return
+    if st.button("Start training", type="primary", disabled=bool(missing or wrong)):
         try:
-            jobs.start(settings, name)
+            jobs.start(settings, name, file)
         except jobs.TrainingRefused as reason:
             st.error(literal(sentence(str(reason))))
         else:
             st.rerun()  # the training appears above
+
+
+def share_done(reading: runs.Reading) -> float:
+    """Return how much of a training is done, from 0 to 1; 0 where the log does not say."""
+    total = reading.run.header.get("total_steps") if reading.run else None
+    step = reading.run.last_step if reading.run else None
+    return min(1.0, (step or 0) / total) if isinstance(total, int) and total > 0 else 0.0
 
 
 def left_to_do(reading: runs.Reading) -> str:
@@ -149,7 +209,7 @@ def watch(job: jobs.Job) -> None:
                 label = "Stop" if job.status == "running" else "Stop at once"
                 st.button(label, key=f"stop {job.name}", on_click=jobs.stop, args=(job,))
         if reading and reading.verdict:
-            st.markdown(literal(left_to_do(reading)))
+            st.progress(share_done(reading), literal(left_to_do(reading)))
             st.caption(literal(sentence(reading.verdict.sentence)))
         minutes = _duration(time.time() - job.started)
         st.caption(f"Started {minutes} ago, process {job.process.pid}.")
@@ -176,5 +236,7 @@ else:
         "What runs is the command below, which can be copied to a terminal instead."
     )
     started()
-    method, settings, name = what()
-    begin(settings | how(method), name)
+like = settings_of()
+method, settings, name = what(like)
+given, wrong = how(method, like)
+begin(settings | given, name, wrong, jobs.settings_file(like.entry.path) if like else None)

@@ -22,6 +22,7 @@ from pathlib import Path
 import streamlit as st
 
 from diagnostics.errors import DiagnosticsError
+from diagnostics.runlog import LOG_NAME
 from pages.components.runs import HOME, roots
 
 VARIABLE = "SEESAW_TRAIN"
@@ -95,11 +96,26 @@ def jobs() -> list[Job]:
         return sorted(kept.values(), key=lambda job: -job.started)
 
 
-def arguments(settings: Mapping[str, str], folder: Path) -> tuple[str, ...]:
-    """Return the command of a training; settings left empty keep the trainer's default."""
+def settings_file(folder: Path) -> Path | None:
+    """Return the file of settings that a training of ours left in its folder, None without one."""
+    path = folder / "config.json"
+    return path if (folder / LOG_NAME).is_file() and path.is_file() else None
+
+
+def arguments(
+    settings: Mapping[str, str], folder: Path, file: Path | None = None
+) -> tuple[str, ...]:
+    """Return the command of a training; settings left empty keep what `file` says, or the default.
+
+    `file` holds the settings of another run.
+    """
     # One word each: a value that begins with dashes stays a value.
     given = [f"--{name}={value.strip()}" for name, value in settings.items() if value.strip()]
-    return ("-m", "trainer", *given, "--output_dir", str(folder))
+    if file is None:
+        return ("-m", "trainer", *given, "--output_dir", str(folder))
+    # The other run's name and its being resumed are not taken over.
+    own = ["--name", folder.name, "--resume", "false", "--output_dir", str(folder)]
+    return ("-m", "trainer", str(file), *given, *own)
 
 
 def shown(command: Sequence[str]) -> str:
@@ -127,8 +143,8 @@ def folder_of(name: str) -> Path:
     return folder
 
 
-def start(settings: Mapping[str, str], name: str) -> Job:
-    """Start a training and return it.
+def start(settings: Mapping[str, str], name: str, file: Path | None = None) -> Job:
+    """Start a training and return it; `settings` go before those in `file`.
 
     Raises
     ------
@@ -146,7 +162,7 @@ def start(settings: Mapping[str, str], name: str) -> Job:
             raise TrainingRefused(f"{busy[0]} is still training: stop it first, or wait for it")
         folder.parent.mkdir(parents=True, exist_ok=True)
         _check_resources(folder.parent)
-        command = arguments(settings, folder)
+        command = arguments(settings, folder, file)
         console = folder.parent / f".{name}.console"
         with console.open("wb") as stream:
             process = subprocess.Popen(

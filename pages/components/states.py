@@ -62,7 +62,6 @@ def waiting() -> None:
 
 
 def no_training(reason: str) -> None:
-    """Say why this server starts no trainings, and how to start one without it."""
+    """Say why this server starts no trainings; the command below works without it."""
     st.info(f"No training can be started from here: {reason}.")
-    st.markdown("In a terminal, the same trainer takes one line:")
-    st.code(START, language="bash")
+    st.caption("The form puts the command together; it runs in a terminal, in this folder.")

@@ -70,7 +70,9 @@ def test_a_rate_whose_step_bends_is_told_with_a_lower_one() -> None:
     train = pd.DataFrame({"learning_rate": 2e-5}, index=pd.Index([1, 11], name="step"))
     run = replace(entangled(evals=bent), train=train)
     sentence = safe_settings(Reading(run))["learning_rate"]
-    assert sentence == "a step at 2e-05 loses 50% of its first-order gain; 1e-05 keeps that to 25%"
+    assert (
+        sentence == "a step at 2e-05 loses 50 % of its first-order gain; 1e-05 keeps that to 25 %"
+    )
 
 
 def test_without_gradients_there_is_no_window() -> None:

@@ -15,9 +15,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from diagnostics.methods import METHODS
+from diagnostics.readers.native import write
 from pages.components import jobs
 from pages.components.jobs import TrainingRefused
 from pages.components.text import literal
+from tests.diagnostics.gradient_runs import entangled
 
 Page = Callable[..., AppTest]
 PATIENCE = 180  # [seconds]
@@ -110,7 +112,7 @@ def test_a_full_disk_and_a_full_memory_are_refused(
 def test_the_form_asks_for_what_the_method_knows(method: str, enabled: Path, page: Page) -> None:
     app = page("train", method=method)
     assert not app.exception
-    asked = {one.key.removeprefix("set ") for one in app.text_input if one.key.startswith("set ")}
+    asked = {one.key for one in app.text_input}
     own = {one.name.replace("gamma", "simpo_gamma") for one in METHODS[method].hyperparameters}
     assert own <= asked
     assert f"--method={method}" in text(app)
@@ -122,7 +124,7 @@ def test_what_is_filled_in_stands_in_the_command_as_one_word_each(
     enabled: Path, page: Page
 ) -> None:
     app = page("train", method="simpo", model="m", data="--resume", name="s-1")
-    app.text_input(key="set simpo_gamma").input(" 1.5 ").run()
+    app.text_input(key="simpo_gamma").input(" 1.5 ").run()
     [command] = [one.value for one in app.code]
     assert command == (
         "python -m trainer --method=simpo --model=m --data=--resume --simpo_gamma=1.5 "
@@ -141,6 +143,55 @@ def test_the_command_the_page_builds_is_one_that_the_trainer_takes(enabled: Path
         assert (config.method, config.learning_rate) == (method.name, 1e-5)
 
 
+def test_the_form_puts_the_command_together_where_nothing_can_be_started(
+    folder: Path, page: Page
+) -> None:
+    app = page("train", method="kto", model="m", data="d", name="k", learning_rate="1e-6")
+    assert not app.exception
+    assert not app.button
+    [command] = [one.value for one in app.code]
+    assert command.startswith("python -m trainer --method=kto --model=m --data=d --learning_rate")
+
+
+@pytest.mark.parametrize("value", ["abc", "1,5", "nan", "inf"])
+def test_a_setting_that_is_no_number_is_refused_beside_its_field(
+    value: str, enabled: Path, page: Page
+) -> None:
+    app = page("train", model="m", data="d", name="a", learning_rate=value)
+    assert not app.exception
+    assert f"Learning rate is '{value}' and should be a number" in text(app).replace("\\", "")
+    [start] = [one for one in app.button if one.label == "Start training"]
+    assert start.disabled
+    assert not page("train", model="m", data="d", name="a").button[-1].disabled
+
+
+def test_a_training_may_begin_with_the_settings_of_another_run(enabled: Path, page: Page) -> None:
+    from trainer.cli import parse
+
+    write(entangled(), enabled / "first")
+    file = enabled / "first" / "config.json"
+    settings = {"method": "dpo", "model": "m", "data": "d", "name": "first", "max_length": 77}
+    file.write_text(json.dumps(settings | {"output_dir": str(enabled / "first")}))
+    app = page("train", like="runs/first", name="second", sft_weight="4")
+    assert not app.exception
+    [command] = [one.value for one in app.code]
+    assert command.startswith(f"python -m trainer {file} --sft_weight=4 --name second")
+    config = parse(command.split()[3:])
+    assert (config.method, config.model, config.max_length) == ("dpo", "m", 77)
+    assert (config.name, config.sft_weight) == ("second", 4.0)
+    assert config.output_dir == str(enabled.resolve() / "second")
+    assert "chosen rises and rejected falls from 3 to 7.5" in text(app).replace("\\", "")
+
+
+def test_the_settings_of_a_foreign_or_unknown_run_are_not_offered(
+    enabled: Path, page: Page
+) -> None:
+    write(entangled(), enabled / "bare")
+    app = page("train", like="runs/bare", name="second")
+    assert not app.exception
+    assert app.selectbox(key="like").value is None
+
+
 # -- Training --------------------------------------------------------------------------------------
 
 
@@ -154,7 +205,8 @@ def test_a_training_runs_to_its_end_and_shows_its_run(
     assert waited(job) == "completed", job.last_words
     app = page("train")
     assert not app.exception
-    shown = "\n".join(str(one.value) for one in [*app.markdown, *app.caption])
+    said = [*(one.proto.text for one in app.get("progress")), *(one.value for one in app.markdown)]
+    shown = "\n".join(said)
     assert "step 2 of 2" in shown
     assert "completed" in shown
     assert not [one for one in app.button if one.label == "Stop"]
