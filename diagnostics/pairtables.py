@@ -63,10 +63,15 @@ TABLES: dict[str, pa.Schema] = {
     "families": _schema(
         "step pair", "family prompt", "logps completion_tokens argmax_logps entropy"
     ),
+    "texts": _schema("step pair", "split prompt prompt_text " + _sides("text"), ""),
+    "token_texts": _schema("step pair position", "split side text", ""),
     "train": _schema(
         "step pair", "", _sides("logps", "ref_logps", "rewards", "completion_tokens") + " loss"
     ),
+    "train_texts": _schema("step pair", "prompt prompt_text " + _sides("text"), ""),
 }
+# Tables of every training pair: large, and read only where a reader asks for them.
+LARGE = ("train", "train_texts")
 # What orders the rows of a table, as far as it has these columns.
 _ORDER = ("step", "split", "pair", "sample", "side", "position", "family")
 
@@ -278,8 +283,8 @@ def _read_part(part: Part) -> pa.Table | None:
     """Return the rows of a part in the documented columns, or None when it is unreadable."""
     try:
         facts = part.path.stat()
-        # Parts of training steps are large, and nobody reads them every few seconds.
-        read = _rows.__wrapped__ if part.table == "train" else _rows
+        # Parts of all training pairs are large, and nobody reads them every few seconds.
+        read = _rows.__wrapped__ if part.table in LARGE else _rows
         return read(part, facts.st_size, facts.st_mtime_ns)
     except (OSError, pa.ArrowException, MemoryError, ValueError):
         return None

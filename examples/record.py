@@ -3,8 +3,8 @@
     python -m trainer demo
     python examples/record.py
 
-A recorded run holds the log, the probe pairs and the reference samples; the per-pair records of
-training steps, the checkpoints and the weights stay behind.
+A recorded run holds the log, the probe pairs with their texts and the reference samples; the
+per-pair records of training steps, the checkpoints and the weights stay behind.
 """
 
 from __future__ import annotations

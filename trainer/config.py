@@ -35,6 +35,7 @@ class TrainConfig:
     data_split: str = _option("train", "Split of a hub data set.")
     eval_split: str = _option("train", "Split of a hub data set given as --eval_data.")
     eval_data: str = _option("", "Held-out data; empty: a part of --data is held out.")
+    drop_pairs: str = _option("", "CSV or JSONL list of training pairs to leave out.")
     warmup_data: str = _option("", "Text a tiny model is warmed up on; empty: --data.")
     name: str = _option("", "Name of the run; empty: the name of output_dir.")
     resume: bool = _option(False, "Go on from the latest checkpoint in output_dir.")
@@ -95,6 +96,7 @@ class TrainConfig:
     save_total_limit: int = _option(2, "Checkpoints kept; older ones are deleted.")
     save_model: bool = _option(True, "Save the trained model under output_dir/model.")
     log_pairs: bool = _option(True, "Write per-pair records of every training step.")
+    log_texts: bool = _option(True, "Keep the texts of the pairs beside their records.")
     probe_pairs: int = _option(64, "Fixed probe: this many training and held-out examples each.")
     probe_samples: int = _option(1, "Reference samples per probe prompt; 0: no drift estimate.")
     probe_sample_tokens: int = _option(64, "Longest reference sample in tokens.")
@@ -232,7 +234,7 @@ class TrainConfig:
 _FREE_ON_RESUME = frozenset(
     (
         *("resume", "output_dir", "name", "report_to", "wandb_project"),
-        *("save_steps", "save_total_limit", "save_model"),
+        *("save_steps", "save_total_limit", "save_model", "log_texts"),
     )
 )
 

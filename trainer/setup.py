@@ -20,7 +20,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase, get_scheduler
 
 from diagnostics.methods import METHODS
-from trainer import batches, checkpoints, config, data, models, probe_set, tiny
+from trainer import batches, checkpoints, config, data, dropping, models, probe_set, tiny
 from trainer.config import TrainConfig
 from trainer.data import Example, PreferenceData
 from trainer.errors import ConfigError, DataError
@@ -185,7 +185,16 @@ def tiny_documents(settings: TrainConfig) -> list[tiny.Document]:
 def load_data(
     settings: TrainConfig, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[PreferenceData, tuple[Example, ...]]:
-    """Return the training data and the held-out examples."""
+    """Return the training data, listed pairs left out, and the held-out examples."""
+    train, held_out = _split_data(settings, tokenizer)
+    if settings.drop_pairs:
+        train = dropping.without_listed(train, settings.drop_pairs)
+    return train, held_out
+
+
+def _split_data(
+    settings: TrainConfig, tokenizer: PreTrainedTokenizerBase
+) -> tuple[PreferenceData, tuple[Example, ...]]:
     split = settings.data_split
     whole = data.load_examples(settings.data, tokenizer, settings.max_length, split=split)
     _check_shape(settings, whole)

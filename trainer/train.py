@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from trainer import checkpoints, evaluation, prediction
+from trainer import checkpoints, evaluation, pair_texts, prediction
 from trainer.batches import batch_of_step, item
 from trainer.config import TrainConfig
 from trainer.packing import shared_tokens
@@ -32,6 +32,7 @@ def train(config: TrainConfig, warm_up_progress: Progress | None = None) -> Path
     run = prepare(config, warm_up_progress)
     with _ended(run), _bar(run) as bar:
         if run.done.step == 0:
+            pair_texts.write(run)
             evaluate(run, 0)
         window = Window(run)
         for step in range(run.done.step + 1, run.total_steps + 1):

@@ -19,6 +19,7 @@ from diagnostics.errors import MalformedLog
 from diagnostics.logcontents import ROW_KINDS
 from diagnostics.meaning import Base, Meaning, Scope
 from diagnostics.methods import METHODS
+from diagnostics.pairtables import LARGE
 from diagnostics.readers.bulk import BULK_BYTES, read_bulk
 from diagnostics.readers.contract import Reader
 from diagnostics.run import EXTRA_COLUMNS, Run, Source, empty_steps, pair_frame
@@ -38,8 +39,8 @@ from diagnostics.schema import METRICS
 
 # Enough for the first line's format mark.
 HEAD_BYTES = 4096
-# Pair tables that `Run.tables` holds; the records of training steps are too many to be read here.
-_TABLES = tuple(table for table in PAIR_TABLES if table not in ("probe", "samples", "train"))
+# Pair tables that `Run.tables` holds; those of every training pair are too large to be read here.
+_TABLES = tuple(table for table in PAIR_TABLES if table not in ("probe", "samples", *LARGE))
 # A log with more columns than this is damaged; the rest would only fill the memory.
 MOST_UNRECOGNISED = 500
 

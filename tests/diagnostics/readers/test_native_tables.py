@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from diagnostics.logcontents import read_log
-from diagnostics.pairtables import TABLES
+from diagnostics.pairtables import LARGE, TABLES
 from diagnostics.readers import native, read
 from diagnostics.runlog import RunLog, read_pairs
 
-NAMES = [name for name in TABLES if name not in ("probe", "samples", "train")]
+NAMES = [name for name in TABLES if name not in ("probe", "samples", *LARGE)]
 ROWS = {
     "entanglement": {"pair": [4], "split": ["train"], "prompt": ["a"], "cosine": [0.5]},
     "tokens": {
@@ -21,6 +21,14 @@ ROWS = {
     "families": {
         **{"pair": [4, 4], "family": ["rejected", "chosen"], "prompt": ["a"] * 2},
         "logps": [-1.0, -2.0],
+    },
+    "texts": {
+        **{"pair": [4], "split": ["train"], "prompt": ["a"], "prompt_text": ["Why?"]},
+        **{"text/chosen": ["Because."], "text/rejected": [""]},
+    },
+    "token_texts": {
+        **{"pair": [4, 4], "position": [1, 0], "split": ["train"] * 2, "side": ["chosen"] * 2},
+        "text": [".", "Because"],
     },
 }
 
