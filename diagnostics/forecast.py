@@ -36,6 +36,7 @@ MIN_EVALUATIONS = 4  # with a margin, after the start: two are spent on S_0 and 
 MAX_MISFIT = 0.25  # residual spread over the spread of chosen: beyond it (1) is no description
 REACH = 3.0  # times the largest margin seen: as far as the skill below was measured
 LOOK_AHEAD = 10.0  # times the steps taken: nothing further away is dated
+POINTS_AHEAD = 25  # of the curve that is drawn
 NORMAL = 1.959963984540054
 
 
@@ -129,6 +130,8 @@ class Forecast:
     [nats per token] and `peak` (chosen at its peak, nats per token) are None where no bend shows
     yet; the steps are None where the margin is not on its way there or is too far off.
     `final` is chosen at `final_step` [nats per token], None where no such step was asked for.
+    `path` leads from the last evaluation to the furthest of these steps: (step, chosen there with
+    its prediction interval [nats per token]); empty where none of them lies ahead.
     """
 
     share: Interval
@@ -141,6 +144,7 @@ class Forecast:
     final_step: int | None
     final: Interval | None
     sentence: str
+    path: tuple[tuple[float, Interval], ...] = ()
 
 
 def forecast(
@@ -290,6 +294,8 @@ def _forecast(path: _Path, fit: _Fit, final_step: int | None, clock: Clock) -> F
         trend.step_at(one, path) if one is not None and one.value <= REACH * seen else None
         for one in (peak, crossing)
     )
+    ends = [one.value for one in (peak_step, crossing_step) if one is not None]
+    ends += [final_step] if final is not None and final_step is not None else []
     return Forecast(
         share=fit.coefficient(0),
         curvature=fit.coefficient(1),
@@ -301,7 +307,18 @@ def _forecast(path: _Path, fit: _Fit, final_step: int | None, clock: Clock) -> F
         final_step=None if final is None else final_step,
         final=final,
         sentence=_sentence(path, fit, crossing, crossing_step, final_step, final),
+        path=_ahead(trend, fit, max(ends, default=0.0), REACH * seen),
     )
+
+
+def _ahead(
+    trend: _Trend, fit: _Fit, end: float, reach: float
+) -> tuple[tuple[float, Interval], ...]:
+    """Return the curve from the last evaluation to step `end`, as far as margins up to `reach`."""
+    if not end > trend.step:
+        return ()
+    margins = ((step, trend.margin_at(step)) for step in np.linspace(trend.step, end, POINTS_AHEAD))
+    return tuple((float(step), fit.at(one)) for step, one in margins if 0 < one.value <= reach)
 
 
 @dataclass(frozen=True)

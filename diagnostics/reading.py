@@ -14,9 +14,9 @@ from diagnostics.intervals import Floats, Ints
 from diagnostics.methods import METHODS, Method
 from diagnostics.phases import RegimeVerdict, name_regime
 from diagnostics.run import Run
-from diagnostics.series import MIN_LOGGED, Changes, Logged, logged
+from diagnostics.series import MIN_LOGGED, Changes, Logged, logged, source
 from diagnostics.share import ShareEstimate, trajectory
-from diagnostics.trends import PairTrends
+from diagnostics.trends import FittedLines, PairTrends, fitted
 
 __all__ = ["MIN_LOGGED", "Reading"]
 
@@ -69,6 +69,21 @@ class Reading:
     def trends(self) -> PairTrends | None:
         """Directions and phases of the logged changes; None where neither side is logged."""
         return self.logged[0].trends if self.logged else None
+
+    @cached_property
+    def fit(self) -> tuple[str, FittedLines] | None:
+        """The family of columns that the trends were read from, and their lines in its unit.
+
+        None where no direction was read from training rows.
+        """
+        found = self.changes
+        if found is None or found.rows != "train":
+            return None
+        family = source(self.run)
+        sides = (self.run.train[f"{family}/{side}"] for side in ("chosen", "rejected"))
+        numbers = [np.asarray(pd.to_numeric(one, errors="coerce"), np.float64) for one in sides]
+        lines = fitted(found.steps, *numbers)
+        return None if lines is None else (family, lines)
 
     def column(self, name: str, rows: str = "train") -> tuple[Ints, Floats]:
         """Return steps and finite values of a logged metric; both empty where it is not logged."""

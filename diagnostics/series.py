@@ -96,8 +96,15 @@ def changes(run: Run, rows: str = "train") -> Changes | None:
     if refusal(run, rows) is not None:
         return None
     frame = run.train if rows == "train" else run.evals
-    found = _from_logps(frame, rows) if _by_logps(run, frame) else _from_rewards(run, frame, rows)
+    logps = source(run, rows) == "logps_per_token"
+    found = _from_logps(frame, rows) if logps else _from_rewards(run, frame, rows)
     return replace(found, drift=_drift(run, found))
+
+
+def source(run: Run, rows: str = "train") -> str:
+    """Return which columns the changes are made of: "rewards" or "logps_per_token"."""
+    frame = run.train if rows == "train" else run.evals
+    return "logps_per_token" if _by_logps(run, frame) else "rewards"
 
 
 def refusal(run: Run, rows: str = "train") -> str | None:

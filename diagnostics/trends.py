@@ -28,6 +28,7 @@ from diagnostics.joinpoints import (
     whitened,
 )
 from diagnostics.stability import unstable
+from diagnostics.walks import Walk
 
 # Proposals of this project; error rates are measured in benchmarks/results/trends.md.
 MIN_POINTS = 6  # with fewer, no direction is named
@@ -37,7 +38,6 @@ FEW_FREEDOM = 8.0  # below which a change must also exceed some residual sd,
 FEW_CLEAR = 8.0  # as many as this at MIN_FREEDOM
 WALK_LEVEL = 0.004  # one-sided, of a rise or fall that not even a random walk would show: nine
 # records that all move one way
-WALK_STEPS = 14  # increments that are looked at, of means of neighbouring points
 # What a t distribution states, and what was observed of 2,500 simulated runs of any clearness:
 # first that a change exceeds half the floor, then that it is below the floor. Where many runs are
 # clear and many are flat, what is unclear is mostly nothing.
@@ -53,6 +53,7 @@ KNOWN = 100.0  # weight of a known start, in points
 EDGE = 0.4  # sd of the autocorrelation above its estimate that are reckoned with,
 STEEP = 1.5  # and so many more times the autocorrelation: near 1 an error costs most
 CORNER = 0.12  # of the run: a shorter piece may only round a corner
+DRAWN = 41  # places at which a fitted line is drawn, beside its bends
 
 
 class Direction(StrEnum):
@@ -108,6 +109,18 @@ class PairTrends:
     unstable: tuple[str, ...] = ()
     dropped: int = 0
     spikes: int = 0
+
+
+@dataclass(frozen=True)
+class FittedLines:
+    """The fitted lines of chosen and rejected: `steps` (n,), `values` and `half` (n, 2).
+
+    `half` is half the width of their pointwise 95 % band, NaN where the points cannot tell it.
+    """
+
+    steps: Ints
+    values: Floats
+    half: Floats
 
 
 def trend(steps: Ints, values: Floats, *, floor: float) -> Trend:
@@ -167,18 +180,27 @@ def pair_trends(
         )
 
 
-def fitted(steps: Ints, chosen: Floats, rejected: Floats) -> tuple[Ints, Floats, Floats]:
-    """Return steps and the fitted lines of both sides, for drawing; empty below `MIN_POINTS`."""
+def fitted(steps: Ints, chosen: Floats, rejected: Floats) -> FittedLines | None:
+    """Return the fitted lines of both sides, for drawing; None below `MIN_POINTS`."""
     with np.errstate(all="ignore"):
         ready = blocks(steps, [chosen, rejected], 1.0)
         if ready.points < MIN_POINTS:
-            return ready.first[:0], np.empty(0), np.empty(0)
+            return None
         found, _ = fit_with_swing(ready.place, ready.values)
-        place = np.unique(np.concatenate([[0.0, 1.0], found.knots]))
-        lines = np.array([found.row(one, found.extra) for one in place]) @ found.coefficients
+        sides = _Judge.of(found, ready.values, ready, _Terms(1.0))
+        place = np.unique(np.concatenate([np.linspace(0, 1, DRAWN), found.knots]))
+        rows = np.array([found.row(one, found.extra) for one in place])
+        freedom = sides.effective - rows.shape[1]
+        spread = np.sqrt(np.maximum(0, np.sum((rows @ sides.covariance) * rows, axis=1)))
+        half = np.outer(spread, np.sqrt(sides.variance)) * _quantile(freedom)
         span = float(ready.steps[-1]) - float(ready.steps[0])
         at = np.round(ready.steps[0] + place * span).astype(np.int64)
-        return at, lines[:, 0] * ready.unit, lines[:, 1] * ready.unit
+        return FittedLines(at, rows @ sides.coefficients * ready.unit, half * ready.unit)
+
+
+def _quantile(freedom: float) -> float:
+    """Return Student's t of a 95 % interval, NaN where there is no freedom to estimate it."""
+    return float(stdtrit(freedom, 0.975)) if freedom > 0 else nan
 
 
 def _too_few(points: int) -> Trend:
@@ -269,7 +291,7 @@ class _Judge:
         direction, probability, reason = self._label(change, error, freedom, series, level)
         half = float(stdtrit(freedom, 0.975)) * error if freedom > 0 else inf
         if freedom < FEW_FREEDOM and end - begin == 1 and direction is Direction.INCONCLUSIVE:
-            walk = _Walk.of(self.values[:, series])
+            walk = Walk.of(self.values[:, series])
             half = min(half, walk.half)
             beyond = walk.beyond(change, self.terms.floor / 2)
             if abs(change) >= self.terms.floor and beyond <= WALK_LEVEL:
@@ -309,35 +331,6 @@ class _Judge:
             return Direction.FLAT, max(0.0, 1 - low - high), None
         reason = "the change is not clear of the noise: log more points"
         return Direction.INCONCLUSIVE, 1 - beyond, reason
-
-
-@dataclass(frozen=True)
-class _Walk:
-    """The increments of a short series (m,), for tests that hold even for a random walk.
-
-    A walk without drift is as likely with any of its increments turned round.
-    """
-
-    increments: Floats
-
-    @classmethod
-    def of(cls, values: Floats) -> _Walk:
-        parts = np.array_split(values, min(len(values), WALK_STEPS + 1))
-        return cls(np.diff([float(part.mean()) for part in parts]))
-
-    @property
-    def half(self) -> float:
-        """Half the width of the 95 % interval of the whole change."""
-        count = len(self.increments)
-        return float(stdtrit(count - 1, 0.975) * sqrt(count) * self.increments.std(ddof=1))
-
-    def beyond(self, change: float, floor: float) -> float:
-        """Return the fraction of sign patterns that go as far as these increments did."""
-        count = len(self.increments)
-        moved = np.sign(change) * self.increments - floor / count
-        patterns = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
-        sums = (2 * patterns - 1) @ moved
-        return float(np.mean(sums >= moved.sum() * (1 - 1e-12)))
 
 
 def _tail(distance: float, error: float, freedom: float) -> float:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from diagnostics.band import Band, sft_pull
 from diagnostics.entanglement import batch_of, safe_window
+from diagnostics.intervals import number
 from diagnostics.probegrid import finite_numbers
 from diagnostics.reading import Reading
 
@@ -78,6 +79,35 @@ def _pull(rows: pd.DataFrame, reduction: str) -> float:
     if "completion_tokens/chosen" not in rows:
         return nan
     return sft_pull(finite_numbers(rows["completion_tokens/chosen"]).tolist(), reduction)
+
+
+def band_in_words(reading: Reading) -> str | None:
+    """Return where the last q lies, what it foretells, and the SFT window; None without one."""
+    bands = measured(reading)
+    if not bands:
+        return None
+    last = bands[-1]
+    band, step = last.band, last.step
+    edges = f"{number(band.low)} to {number(band.high)}"
+    if band.q < band.low:
+        place = f"below the band of {edges}, so that chosen falls"
+    elif band.q > band.high:
+        place = f"above the band of {edges}, so that rejected rises"
+    elif band.low <= band.q:
+        place = f"inside the band of {edges}, so that chosen rises and rejected falls"
+    else:
+        return None
+    text = f"at step {step} q = {number(band.q)} lies {place}, to first order"
+    window = safe_window(reading.run, step)
+    if window is None:
+        return text
+    ends = (
+        f"{number(window.low)} to {number(window.high)}"
+        if isfinite(window.high)
+        else f"above {number(window.low)}"
+    )
+    now = hyper_number(reading, "sft_weight", 0.0)
+    return f"{text}; there, an SFT coefficient of {ends} keeps q inside (now {number(now)})"
 
 
 def decisive(reading: Reading, *, falling: bool = True) -> Measured | None:

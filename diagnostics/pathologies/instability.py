@@ -51,6 +51,7 @@ import pandas as pd
 
 from diagnostics import synthetic_logs
 from diagnostics.advice import advice
+from diagnostics.events import BURST, SPIKE, bursts, spikes
 from diagnostics.intervals import Floats
 from diagnostics.pathologies.contract import Pathology
 from diagnostics.pathologies.movement import cannot_tell
@@ -61,18 +62,12 @@ from diagnostics.verdicts import Evidence, Status, Verdict
 
 NAME = "instability"
 # Proposals of this project.
-BURST = 5.0  # times the median gradient norm of the neighbours
-SPIKE = 8.0  # robust standard deviations of the loss from the median of its neighbours
-SPIKE_RATIO = 1.5  # and times that median
-WINDOW = 5  # records on each side of one
-MIN_RECORDS = 20
 MIN_COUNT = 3
 RATE = 0.01  # of the records
 GAPS = 0.02  # of the records
 # Below it, autocorrelated but stable logs are flagged in 4 to 8 of 100 cases.
 MIN_FLAGGED = 100
 REVERSALS = 3
-NORMAL_MAD = 1.4826
 RECORDS = "records"
 
 
@@ -116,39 +111,19 @@ def _alarm(reading: Reading, status: Status, signs: Sequence[Sign]) -> Verdict:
     )
 
 
-def usual(values: Floats, window: int = WINDOW) -> Floats:
-    """Return the larger median of the records before and after each one; inf at both ends.
-
-    A curve that falls steeply is no spike: what comes before a record lies above it.
-    """
-    ending = pd.Series(values).rolling(window, min_periods=window).median()
-    before, after = ending.shift(1), ending.shift(-window)
-    higher = np.maximum(before.to_numpy(np.float64), after.to_numpy(np.float64))
-    return np.where(np.isnan(higher), np.inf, higher)
-
-
 def _is_many(count: int, records: int) -> bool:
     return count >= MIN_COUNT and count >= RATE * records
 
 
 def _bursts(norms: Floats, burst: float) -> Iterator[Sign]:
-    if norms.size < MIN_RECORDS:
-        return
-    around = usual(norms)
-    count = int(((norms / burst > around) & (around > 0)).sum())
+    count = int(bursts(norms, burst).sum())
     if _is_many(count, norms.size):
         words = f"{count} of {norms.size} {RECORDS} have a gradient norm above {burst:g} times "
         yield words + "that of their neighbours", Evidence("bursts", count, RECORDS, MIN_COUNT)
 
 
 def _spikes(losses: Floats, spike: float) -> Iterator[Sign]:
-    if losses.size < MIN_RECORDS:
-        return
-    around = usual(losses)
-    inside = np.isfinite(around)
-    scatter = NORMAL_MAD * float(np.median(np.abs(np.diff(losses)))) / np.sqrt(2)
-    high = inside & (losses > np.maximum(around + spike * scatter, SPIKE_RATIO * np.abs(around)))
-    count = int(high.sum())
+    count = int(spikes(losses, spike).sum())
     if _is_many(count, losses.size):
         words = f"{count} of {losses.size} {RECORDS} have a loss more than {spike:g} standard "
         evidence = Evidence("spikes", count, RECORDS, MIN_COUNT)

@@ -10,6 +10,7 @@ from diagnostics.examples import TRUTH, example, gaussian_tilt, tilt_margin
 from diagnostics.forecast import (
     MAX_MISFIT,
     MIN_EVALUATIONS,
+    REACH,
     Forecast,
     Refusal,
     forecast,
@@ -161,3 +162,38 @@ def test_every_example_is_forecast_or_refused(regime):
     got = forecast(trajectory(example(regime)), final_step=1000)
     assert isinstance(got, Forecast | Refusal)
     assert (got.sentence if isinstance(got, Forecast) else got.reason).strip()
+
+
+def test_the_path_ahead_begins_at_the_last_evaluation_and_passes_the_crossing():
+    chosen, rejected = TILTS["ideal at first"]
+    share, kappa = truth(chosen, rejected)
+    steps = range(0, 120, 10)
+    path = trajectory(gaussian_tilt(chosen, rejected, steps))
+    got = forecast(path, final_step=240)
+    assert isinstance(got, Forecast)
+    ahead = [step for step, _ in got.path]
+    assert ahead[0] == steps[-1]
+    assert ahead[-1] == 240
+    assert got.path[0][1].value == pytest.approx(path[-1].delta_chosen.value, abs=1e-3)
+    assert got.path[-1][1].value == pytest.approx(got.final.value)
+    assert all(one.low <= one.value <= one.high for _, one in got.path)
+
+
+def test_the_path_ahead_reaches_no_further_than_the_fit_was_tested():
+    chosen, rejected = TILTS["ideal at first"]
+    path = trajectory(gaussian_tilt(chosen, rejected, range(0, 120, 10)))
+    got = forecast(path, final_step=100_000)
+    assert isinstance(got, Forecast)
+    assert got.final is None
+    share, kappa = got.share.value, got.curvature.value
+    lowest = (
+        share * REACH * path[-1].margin.value - kappa * (REACH * path[-1].margin.value) ** 2 / 2
+    )
+    assert all(one.value >= lowest - 1e-9 for _, one in got.path)
+
+
+def test_a_run_that_is_over_has_no_path_ahead():
+    path = trajectory(example("both_fall"))
+    got = forecast(path, final_step=path[-1].step)
+    assert isinstance(got, Forecast)
+    assert got.path == ()

@@ -234,13 +234,35 @@ def test_each_sign_of_instability_is_named(how: dict[str, float], word: str) -> 
     assert any(letter.isdigit() for letter in sentence)
 
 
-def test_the_line_for_a_figure_bends_where_the_phases_meet() -> None:
+def test_the_lines_for_a_figure_bend_where_the_phases_meet() -> None:
     seen = log(RISE_THEN_FALL, noise=0.01)
-    steps, chosen, rejected = fitted(seen.steps, seen.chosen, seen.rejected)
-    assert (steps[0], steps[-1]) == (seen.steps[0], seen.steps[-1])
+    lines = fitted(seen.steps, seen.chosen, seen.rejected)
+    assert lines is not None
+    assert (lines.steps[0], lines.steps[-1]) == (seen.steps[0], seen.steps[-1])
     at = seen.steps[-1] * np.array([0.0, 0.2, 0.4, 0.7, 1.0])
-    assert np.interp(at, steps, chosen) == pytest.approx([0, 0.5, 1, 0.5, 0], abs=0.05)
-    assert np.interp(at, steps, rejected) == pytest.approx([0, -0.5, -1, -1.5, -2], abs=0.05)
+    chosen, rejected = (np.interp(at, lines.steps, side) for side in lines.values.T)
+    assert chosen == pytest.approx([0, 0.5, 1, 0.5, 0], abs=0.05)
+    assert rejected == pytest.approx([0, -0.5, -1, -1.5, -2], abs=0.05)
+
+
+def test_the_band_of_a_fitted_line_holds_the_truth_and_grows_with_the_noise() -> None:
+    inside, widths = [], []
+    for seed in range(20):
+        seen = log([Segment(1.0, 0.5, -0.5)], noise=0.2, seed=seed)
+        lines = fitted(seen.steps, seen.chosen, seen.rejected)
+        assert lines is not None
+        truth = 0.5 * lines.steps / seen.steps[-1]
+        inside.append(np.mean(np.abs(lines.values[:, 0] - truth) <= lines.half[:, 0]))
+        widths.append(lines.half[:, 0].mean())
+    assert np.mean(inside) >= 0.9
+    calm = log([Segment(1.0, 0.5, -0.5)], noise=0.02)
+    narrow = fitted(calm.steps, calm.chosen, calm.rejected)
+    assert narrow is not None
+    assert np.mean(widths) > 5 * narrow.half[:, 0].mean()
+
+
+def test_few_points_have_no_fitted_line() -> None:
+    assert fitted(np.arange(5), np.arange(5.0), np.arange(5.0)) is None
 
 
 def test_exact_numbers_without_noise_are_read() -> None:
