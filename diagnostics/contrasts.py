@@ -12,7 +12,7 @@ have. What cannot be compared says why, and what can be had instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import inf, isfinite, nan, sqrt
@@ -23,7 +23,6 @@ from scipy.special import ndtri
 from diagnostics.intervals import (
     UNDEFINED,
     Interval,
-    clustered_mean,
     clustered_ratio,
     in_words,
     number,
@@ -70,15 +69,19 @@ class Contrast:
 
 
 def contrasts(
-    runs: Sequence[Run], matched: str = "step", pairs: Sequence[tuple[int, int]] | None = None
+    runs: Sequence[Run],
+    matched: str = "step",
+    pairs: Sequence[tuple[int, int]] | None = None,
+    tracks: Sequence[Track | None] | None = None,
 ) -> tuple[Contrast, ...]:
     """Return two runs each against each other, by default every two; `matched` is of `MATCHES`.
 
     `pairs` are places in `runs`; what is beyond noise takes account of how many they are.
+    `tracks` are those of the runs, where they are known already.
     """
-    tracks = tracks_of(runs)
+    tracks = tracks_of(runs) if tracks is None else tracks
     pairs = list(combinations(range(len(runs)), 2)) if pairs is None else pairs
-    sure = _certainty(len(pairs) * 3)
+    sure = certainty(len(pairs) * 3)
     found = []
     for a, b in pairs:
         first, second = tracks[a], tracks[b]
@@ -89,12 +92,11 @@ def contrasts(
     return tuple(found)
 
 
-def margin_per_drift(run: Run) -> Interval | None:
+def margin_per_drift(track: Track | None) -> Interval | None:
     """Return the margin gained for each nat of drift at the last evaluation, with its interval.
 
     None without reference samples, or where the drift is not significantly different from 0.
     """
-    (track,) = tracks_of([run])
     if track is None:
         return None
     last = track.between(len(track.steps) - 1, 0.0)
@@ -116,7 +118,7 @@ def _contrast(first: Track, second: Track, matched: str, sure: float) -> Contras
     for quantity in QUANTITIES:
         one, other = places[0].get(quantity), places[1].get(quantity)
         if quantity != matched and one is not None and other is not None:
-            differences.append(_difference(quantity, (other - one).interval, NATS_PER_TOKEN, sure))
+            differences.append(difference(quantity, (other - one).interval, NATS_PER_TOKEN, sure))
     unit = "" if matched == "step" else f" {NATS_PER_TOKEN}"
     where = f"at {'step' if matched == 'step' else f'a {matched} of'} {_place(matched, at)}{unit}"
     return Contrast(
@@ -169,13 +171,14 @@ def _refused(first: Run, second: Run, matched: str, reason: str, instead: str | 
     )
 
 
-def _difference(quantity: str, interval: Interval, unit: str, sure: float) -> Difference:
+def difference(quantity: str, interval: Interval, unit: str, sure: float) -> Difference:
+    """Return a difference with whether it is beyond noise: `sure` half-widths, and no trifle."""
     half = (interval.high - interval.low) / 2
     beyond = abs(interval.value) > sure * half and abs(interval.value) > FLOORS.get(unit, 0.0)
     return Difference(quantity, interval, unit, bool(isfinite(half) and beyond))
 
 
-def _certainty(count: int) -> float:
+def certainty(count: int) -> float:
     """Return how many 95 % half-widths a difference must span when `count` are looked at."""
     return float(ndtri(1 - 0.025 / max(1, count)) / ndtri(0.975))
 
@@ -214,7 +217,7 @@ def _from_logs(first: Run, second: Run, matched: str, sure: float) -> Contrast:
     ends = [_end(log, at) for log in logs]
     unit = logs[0].unit
     found = tuple(
-        _difference(name, _minus(ends[1][name], ends[0][name]), unit, sure) for name in ends[0]
+        difference(name, minus(ends[1][name], ends[0][name]), unit, sure) for name in ends[0]
     )
     where = f"at step {at} of the logs"
     return Contrast(
@@ -246,7 +249,7 @@ def _end(log: Changes, at: int) -> dict[str, Interval]:
     return {name: getattr(seen, name).change for name in ("chosen", "rejected", "margin")}
 
 
-def _minus(one: Interval, other: Interval) -> Interval:
+def minus(one: Interval, other: Interval) -> Interval:
     """Return the difference of two independent estimates."""
     if not (isfinite(one.value) and isfinite(other.value)):
         return UNDEFINED
@@ -254,74 +257,3 @@ def _minus(one: Interval, other: Interval) -> Interval:
     half = sqrt(halves[0] ** 2 + halves[1] ** 2) if all(map(isfinite, halves)) else inf
     value = one.value - other.value
     return Interval(value, value - half, value + half)
-
-
-# Configuration, and groups of seeds.
-
-# Where a run was written and which seed it drew say nothing about the method.
-NOT_SETTINGS = frozenset(
-    {"output_dir", "run_name", "logging_dir", "name", "path", "time"}
-    | {"wandb_project", "wandb_entity", "report_to"}
-)
-SEEDS = frozenset({"seed", "data_seed"})
-
-
-def configuration_differences(runs: Sequence[Run]) -> dict[str, tuple[object, ...]]:
-    """Return the settings in which the runs differ, one value a run, None where not known.
-
-    A setting that only some logs state is no difference: nobody knows what the others had.
-    """
-    configs = [{"method": run.method, **run.config} for run in runs]
-    names = dict.fromkeys(name for config in configs for name in config)
-    columns = {name: tuple(config.get(name) for config in configs) for name in names}
-    return {
-        name: column
-        for name, column in columns.items()
-        if name not in NOT_SETTINGS and len({repr(one) for one in column if one is not None}) > 1
-    }
-
-
-@dataclass(frozen=True)
-class Group:
-    """Runs that differ in nothing but their seed, at their last evaluations.
-
-    The intervals are those of a further seed's mean: the spread between seeds, with Student's t;
-    unbounded for one seed, whose own interval says nothing about another's.
-    """
-
-    runs: tuple[str, ...]
-    chosen: Interval
-    rejected: Interval
-    margin: Interval
-
-
-def seed_groups(runs: Sequence[Run]) -> tuple[Group, ...]:
-    """Return the runs grouped by everything in their configuration but the seed."""
-    grouped: dict[str, list[int]] = {}
-    for index, run in enumerate(runs):
-        grouped.setdefault(_settings(run.method, run.config), []).append(index)
-    tracks = tracks_of(runs)
-    return tuple(
-        Group(
-            tuple(runs[index].name for index in members),
-            *(_over_seeds([tracks[index] for index in members], name) for name in QUANTITIES[:3]),
-        )
-        for members in grouped.values()
-    )
-
-
-def _settings(method: str | None, config: Mapping[str, object]) -> str:
-    kept = {k: v for k, v in config.items() if k not in NOT_SETTINGS | SEEDS}
-    return repr((method, sorted(kept.items(), key=lambda item: item[0])))
-
-
-def _over_seeds(tracks: list[Track | None], quantity: str) -> Interval:
-    found = [one.between(len(one.steps) - 1, 0.0) for one in tracks if one is not None]
-    means = [place.get(quantity) for place in found]
-    values = np.array([mean.value for mean in means if mean is not None])
-    return clustered_mean(values, np.arange(len(values)), max(1, len(values))).interval
-
-
-def group_difference(first: Group, second: Group, quantity: str = "chosen") -> Interval:
-    """Return the second group's mean minus the first's, from the spread between seeds."""
-    return _minus(getattr(second, quantity), getattr(first, quantity))

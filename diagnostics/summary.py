@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from diagnostics.contrasts import (
-    Contrast,
-    Group,
-    configuration_differences,
-    contrasts,
-    margin_per_drift,
-    seed_groups,
-)
+from diagnostics.configurations import configuration_differences
+from diagnostics.contrasts import Contrast, contrasts, margin_per_drift
 from diagnostics.intervals import Interval, in_words
 from diagnostics.run import Run
+from diagnostics.seeds import Group, seed_groups
+from diagnostics.tracks import tracks_of
 
 # With more runs, each is held against the first one only: pairs grow with the square.
 MOST_ALL_PAIRS = 4
@@ -75,11 +71,16 @@ def summarise(runs: Sequence[Run], matched: str = "step") -> Summary:
     """
     if len(runs) < 2:
         return Summary(matched, (), (), (), {})
+    tracks = tracks_of(runs)
     against_first = [(0, other) for other in range(1, len(runs))]
     return Summary(
         matched=matched,
-        contrasts=contrasts(runs, matched, against_first if len(runs) > MOST_ALL_PAIRS else None),
-        efficiency=tuple((run.name, margin_per_drift(run)) for run in runs),
-        groups=tuple(group for group in seed_groups(runs) if len(group.runs) > 1),
+        contrasts=contrasts(
+            runs, matched, against_first if len(runs) > MOST_ALL_PAIRS else None, tracks
+        ),
+        efficiency=tuple(
+            (run.name, margin_per_drift(track)) for run, track in zip(runs, tracks, strict=True)
+        ),
+        groups=tuple(group for group in seed_groups(runs, tracks) if len(group.runs) > 1),
         settings=configuration_differences(runs),
     )

@@ -170,11 +170,11 @@ def _samples(run: Run, codes: dict[object, int]) -> _Samples | None:
     columns, names = pd.factorize(frame["sample"])
     logps = np.full((len(steps), len(names)), nan)
     logps[rows, columns] = finite_numbers(frame["logps"])
-    tokens, keys = np.full(len(names), nan), list(names)
+    tokens, last = np.full(len(names), nan), np.zeros(len(names), dtype=np.int64)
     tokens[columns] = finite_numbers(frame["completion_tokens"])
-    prompts = frame["prompt"] if "prompt" in frame else [None] * len(frame)
-    for column, prompt in zip(columns, prompts, strict=True):
-        keys[column] = _key(prompt, "sample", names[column])
+    last[columns] = np.arange(len(frame))
+    prompts = frame["prompt"].to_numpy(object)[last] if "prompt" in frame else [None] * len(names)
+    keys = [_key(prompt, "sample", name) for prompt, name in zip(prompts, names, strict=True)]
     numbers = np.array([codes.setdefault(key, len(codes)) for key in keys], dtype=np.int64)
     return steps.astype(np.int64), logps, tokens, numbers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
-from math import inf, isfinite
+from math import isfinite
 
 import numpy as np
 import pandas as pd
@@ -12,20 +12,14 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from diagnostics.contrasts import (
-    MATCHES,
-    configuration_differences,
-    contrasts,
-    group_difference,
-    margin_per_drift,
-    seed_groups,
-)
+from diagnostics.contrasts import MATCHES, contrasts, margin_per_drift
 from diagnostics.examples import DRIFT, example
 from diagnostics.meaning import Base, Meaning, Scope
 from diagnostics.regimes import Regime
 from diagnostics.run import Run, Source
 from diagnostics.schema import NATS, NATS_PER_TOKEN
 from diagnostics.series import FLOORS, changes
+from diagnostics.tracks import tracks_of
 from diagnostics.trends import pair_trends
 from tests.diagnostics.probe_runs import any_run, table
 
@@ -121,11 +115,11 @@ def test_pairs_of_one_prompt_are_one_observation() -> None:
 
 
 def test_a_margin_for_a_drift_is_a_ratio_with_its_interval() -> None:
-    ratio = margin_per_drift(IDEAL)
+    ratio = margin_per_drift(*tracks_of([IDEAL]))
     assert ratio is not None
     assert ratio.value == pytest.approx(0.6 / DRIFT)
     assert ratio.low < ratio.value < ratio.high
-    assert margin_per_drift(replace(IDEAL, samples=IDEAL.samples.iloc[:0])) is None
+    assert margin_per_drift(*tracks_of([replace(IDEAL, samples=IDEAL.samples.iloc[:0])])) is None
 
 
 # What cannot be compared.
@@ -243,35 +237,6 @@ def rewards(meaning: Meaning) -> dict[str, np.ndarray]:
 # Seeds and settings.
 
 
-def test_seeds_are_grouped_and_their_spread_is_the_uncertainty() -> None:
-    ramp = np.linspace(0, 1, 5)[:, None, None]
-    runs = [
-        replace(
-            probe_run(f"{lr}-{seed}", ramp * np.full((1, 2, 12), end)),
-            config={"learning_rate": lr, "seed": seed, "output_dir": f"runs/{lr}-{seed}"},
-        )
-        for lr, ends in ((1e-6, (0.1, 0.2, 0.3)), (5e-6, (0.9, 1.0, 1.1)))
-        for seed, end in enumerate(ends)
-    ]
-    low, high = seed_groups(runs)
-    assert low.runs == ("1e-06-0", "1e-06-1", "1e-06-2")
-    # mean 0.2, sd 0.1, t(2) = 4.30: 0.2 +- 0.248
-    assert low.chosen.value == pytest.approx(0.2)
-    assert low.chosen.high == pytest.approx(0.2 + 4.3027 * 0.1 / 3**0.5, abs=1e-4)
-    assert group_difference(low, high).low > 0
-    (alone,) = seed_groups(runs[:1])
-    assert alone.chosen.high == inf
-
-
-def test_only_settings_that_differ_are_listed() -> None:
-    first = replace(IDEAL, config={"beta": 0.1, "seed": 1, "output_dir": "a", "only": 3})
-    second = replace(FALL, config={"beta": 0.1, "seed": 2, "output_dir": "b"})
-    assert configuration_differences([first, second]) == {
-        "method": ("dpo", "orpo"),
-        "seed": (1, 2),
-    }
-
-
 @settings(max_examples=30, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(any_run(), max_size=3), st.sampled_from(MATCHES))
 def test_contrasting_never_raises(runs: list[Run], matched: str) -> None:
@@ -279,7 +244,5 @@ def test_contrasting_never_raises(runs: list[Run], matched: str) -> None:
     assert len(found) == len(runs) * (len(runs) - 1) // 2
     assert all(one.sentences or one.differences == () for one in found)
     assert all(isfinite(one.at) for one in found if one.reason is None)
-    seed_groups(runs)
-    configuration_differences(runs)
-    for run in runs:
-        margin_per_drift(run)
+    for track in tracks_of(runs):
+        margin_per_drift(track)
