@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from diagnostics.notes import NOTES_NAME
 from diagnostics.pairtables import FOLDER as PAIRS
 from diagnostics.runlog import LOG_NAME
 
@@ -136,7 +137,12 @@ def _facts_of(entries: Sequence[os.DirEntry[str]]) -> list[Fact]:
 
 
 def _may_be_log(name: str) -> bool:
-    return bool(_SUFFIXES.search(name)) and not _NO_LOGS.fullmatch(name)
+    return bool(_SUFFIXES.search(name)) and not _NO_LOGS.fullmatch(name) and not _is_notes(name)
+
+
+def _is_notes(name: str) -> bool:
+    """Say whether a file holds what people say of runs, or is about to."""
+    return name.endswith(NOTES_NAME) or name.startswith(f".{NOTES_NAME}")
 
 
 def _parents(root: Path) -> Sequence[Path]:
@@ -183,12 +189,13 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
 
     It covers names, sizes and modification times of the files directly in the folder, of its
     pair tables and of the state files in its checkpoints; for a file, of that file and of the
-    tables beside it. Nothing is read. A path that does not exist has a fingerprint too.
+    tables beside it. What people note on a run is no part of its log. Nothing is read. A path
+    that does not exist has a fingerprint too.
     """
     path = Path(path)
     is_folder = os.path.isdir(path)
     folder = path if is_folder else path.parent
-    own = _entries(path) if is_folder else []
+    own = [entry for entry in _entries(path) if not _is_notes(entry.name)] if is_folder else []
     files = [path / entry.name for entry in own] if is_folder else [path]
     files += [folder / PAIRS / entry.name for entry in _entries(folder / PAIRS)]
     states = [entry.name for entry in own if entry.name.startswith("checkpoint-")]
