@@ -92,10 +92,10 @@ class Reading:
             return "unreadable"
         if self.run.status != "running":
             return self.run.status
-        return "running" if time.time() - self._last_record < SILENT_SECONDS else "silent"
+        return "running" if time.time() - self.updated < SILENT_SECONDS else "silent"
 
     @property
-    def _last_record(self) -> float:
+    def updated(self) -> float:
         """When the newest record was written [seconds, Unix]."""
         if self.run is not None and "time" in self.run.train and len(self.run.train):
             return float(self.run.train["time"].max())
