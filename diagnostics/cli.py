@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from diagnostics import interchange, layout, methods, terminal
-from diagnostics.comparison import compare
 from diagnostics.contrasts import MATCHES
 from diagnostics.diagnosis import Diagnosis, diagnose
 from diagnostics.errors import DiagnosticsError
@@ -61,12 +60,13 @@ def _diagnose(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     runs, problems = _runs(options)
-    rows, whole = compare(runs), summarise(runs, options.at)
+    whole = summarise(runs, options.at)
     if options.json:
-        found = {"runs": [asdict(row) for row in rows], **asdict(whole)}
-        _print(interchange.to_json(found | {"sentences": whole.sentences}))
-    elif rows:
-        _print("\n".join([terminal.comparison(rows), *terminal.differences(whole)]))
+        found = asdict(whole)
+        words = {"headlines": whole.headlines, "sentences": whole.sentences}
+        _print(interchange.to_json({"runs": found.pop("rows"), **found, **words}))
+    elif runs:
+        _print("\n".join([terminal.comparison(whole.rows), *terminal.differences(whole)]))
     return _tell(problems)
 
 

@@ -7,8 +7,10 @@ Steps are not comparable between methods: read a change against the drift it cos
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
@@ -43,13 +45,48 @@ class ComparisonRow:
     caveats: tuple[str, ...] = ()
 
 
-def compare(runs: Sequence[Run]) -> list[ComparisonRow]:
-    """Return one row a run, in the given order.
+def told_apart(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs with names of which no two are alike, as sentences about them need.
+
+    Runs that share a name are called by the end of their path, too, or else numbered.
+    """
+    often = Counter(run.name for run in runs)
+    paths = {
+        name: [PurePath(run.source.path).parts for run in runs if run.name == name]
+        for name, count in often.items()
+        if count > 1
+    }
+    seen: Counter[str] = Counter()
+    named = []
+    for run in runs:
+        if often[run.name] > 1:
+            place = _last_parts(PurePath(run.source.path).parts, paths[run.name])
+            name = f"{run.name} ({place})" if place else run.name
+            seen[name] += 1
+            run = replace(run, name=name if seen[name] == 1 else f"{name} #{seen[name]}")
+        named.append(run)
+    return named
+
+
+def _last_parts(mine: tuple[str, ...], others: Sequence[tuple[str, ...]]) -> str:
+    """Return the fewest last parts of a path that no other one ends in; nothing if all are one."""
+    if len(set(others)) < 2:
+        return ""
+    for count in range(1, len(mine) + 1):
+        if sum(other[-count:] == mine[-count:] for other in others) == 1:
+            return "/".join(mine[-count:])
+    return "/".join(mine[-2:])
+
+
+def compare(
+    runs: Sequence[Run], verdicts: Sequence[RegimeVerdict] | None = None
+) -> list[ComparisonRow]:
+    """Return one row a run, in the given order; `verdicts` are theirs, where they are known.
 
     The first run with a probe set is the measure: every other one that was scored on other pairs,
     or started elsewhere, gets a caveat.
     """
-    verdicts = [name_regime(run) for run in runs]
+    verdicts = [name_regime(run) for run in runs] if verdicts is None else list(verdicts)
     starts = [_start(run, one.estimate.split) for run, one in zip(runs, verdicts, strict=True)]
     measure = next((index for index, start in enumerate(starts) if len(start)), 0)
     return [

@@ -39,6 +39,9 @@ class Interval:
         """Whether the quantity is significantly different from 0."""
         return self.low > 0 or self.high < 0
 
+    def __neg__(self) -> Interval:
+        return Interval(-self.value, -self.high, -self.low)
+
 
 UNDEFINED = Interval(nan, nan, nan)
 

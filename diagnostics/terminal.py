@@ -214,7 +214,11 @@ def differences(whole: Summary, width: int = TABLE_WIDTH) -> list[str]:
         f"{name}: " + ", ".join(NOT_KNOWN if value is None else str(value) for value in values)
         for name, values in whole.settings.items()
     ]
-    sections = (("Differences", list(whole.sentences)), ("Settings that differ", settings))
+    sections = (
+        ("In short", list(whole.headlines)),
+        ("Differences", list(whole.sentences)),
+        ("Settings that differ", settings),
+    )
     lines: list[str] = []
     for title, texts in sections:
         if texts:

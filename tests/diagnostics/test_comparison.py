@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diagnostics.comparison import compare
+from diagnostics.comparison import compare, told_apart
 from diagnostics.examples import example, nan_ridden
 from diagnostics.phases import name_regime
 from diagnostics.regimes import Regime
@@ -125,3 +125,16 @@ def test_nothing_to_compare_gives_no_rows() -> None:
 @given(st.lists(any_run(), max_size=3))
 def test_comparing_never_raises(runs: list[Run]) -> None:
     assert len(compare(runs)) == len(runs)
+
+
+def test_runs_of_one_name_are_told_apart_by_where_they_lie() -> None:
+    ideal = example(Regime.IDEAL)
+
+    def at(path: str, name: str = "dpo") -> Run:
+        return replace(ideal, name=name, source=replace(ideal.source, path=path))
+
+    runs = [at("/a/one/dpo"), at("/a/two/dpo"), at("/a/kto", "kto")]
+    assert [run.name for run in told_apart(runs)] == ["dpo (one/dpo)", "dpo (two/dpo)", "kto"]
+    same = told_apart([at("/a/log"), at("/a/log"), at("/b/log")])
+    assert len({run.name for run in same}) == 3
+    assert [run.name for run in told_apart([at(""), at("")])] == ["dpo", "dpo #2"]

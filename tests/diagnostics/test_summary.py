@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from diagnostics.contrasts import contrasts
 from diagnostics.examples import example
+from diagnostics.phases import name_regime
 from diagnostics.run import Run
 from diagnostics.summary import summarise
 
@@ -55,3 +56,60 @@ def test_seeds_of_one_setting_are_put_together() -> None:
 
 def test_one_run_compares_to_nothing() -> None:
     assert summarise(runs("ideal")).sentences == ()
+
+
+def test_the_headlines_name_regimes_leaders_the_price_of_the_margin_and_settings() -> None:
+    found = summarise(runs("ideal", "both_fall", "both_rise"))
+    regimes, chosen, rejected, margin, drift, price, settings = found.headlines
+    assert regimes == (
+        "chosen rises and rejected falls in ideal; both sides rise in both_rise; both sides fall "
+        "in both_fall"
+    )
+    assert chosen.startswith("both_rise keeps chosen highest: 0.20, 95 % 0.")
+    assert chosen.endswith("nats per token from ideal, the next, beyond noise")
+    assert rejected.startswith("both_fall keeps rejected lowest: 0.45")
+    assert margin.startswith("ideal has the largest margin: 0.10") or "noise" in margin
+    assert drift == "the drift: no difference beyond noise between ideal, both_fall and both_rise"
+    assert price.startswith("for each nat of drift, ideal gained most margin (12.0")
+    assert settings == "the settings that the logs state do not differ"
+
+
+def test_many_runs_are_told_by_how_they_stand_to_the_first() -> None:
+    found = summarise(runs("ideal", "both_fall", "both_rise", "reversed", "margin_loss"))
+    chosen = next(text for text in found.headlines if text.startswith("against ideal, chosen"))
+    assert "higher in both_rise (+0.20)" in chosen
+    assert "and lower in both_fall (-0.55), margin_loss (-0.55) and reversed (-0.45)" in chosen
+
+
+def test_refusals_of_one_reason_are_one_sentence() -> None:
+    several = runs("ideal", "both_fall", "both_rise", "reversed", "margin_loss")
+    several[1:] = [replace(one, probes=one.probes.assign(prompt="else")) for one in several[1:]]
+    (only,) = summarise(several).refused
+    assert only.startswith("ideal and both_fall, both_rise, reversed and margin_loss are not comp")
+
+
+def test_runs_of_one_name_are_told_apart_in_every_sentence() -> None:
+    one, other = runs("ideal", "both_fall")
+    found = summarise([one, replace(other, name="ideal")])
+    assert found.sentences[0].startswith("ideal #2 minus ideal at step 200: chosen -0.5")
+
+
+def test_why_a_margin_has_no_price_is_said() -> None:
+    one, other = runs("ideal", "both_fall")
+    found = summarise(
+        [
+            replace(one, samples=one.samples.iloc[:0]),
+            replace(other, probes=other.probes.iloc[:0]),
+        ]
+    )
+    assert found.unknown == {
+        "ideal": "it has no reference samples at its last evaluation",
+        "both_fall": "it has no probe set",
+    }
+
+
+def test_known_verdicts_are_not_worked_out_again() -> None:
+    several = runs("ideal", "both_fall")
+    verdicts = [name_regime(run) for run in several]
+    assert summarise(several, verdicts=verdicts) == summarise(several)
+    assert summarise(several, verdicts=verdicts).rows[0].verdict is verdicts[0]
