@@ -90,13 +90,8 @@ def check(
     if grid is None or reason:
         return Verdict(NAME, Status.UNKNOWN, f"cannot tell: {reason}", unseen=(NO_PROBE,))
     flips = find(grid)
-    real = flips.p <= alpha and flips.count >= min_flips
-    real &= -flips.median_against >= least_size * flips.median_with
-    real &= flips.apart >= min(apart, PERHAPS_APART)
-    status = Status.ABSENT
-    if real:
-        sure = flips.apart >= apart and flips.p_length > alpha
-        status = Status.PRESENT if sure else Status.SUSPECTED
+    status = judged(flips, alpha=alpha, min_flips=min_flips, least_size=least_size, apart=apart)
+    real = status.is_alarm
     return Verdict(
         pathology=NAME,
         status=status,
@@ -105,6 +100,24 @@ def check(
         advice=advice(reading, NAME) if status.is_alarm else (),
         unseen=("the texts: whether a label is wrong takes reading the pair",) if real else (),
     )
+
+
+def judged(
+    flips: Flips,
+    *,
+    alpha: float = ALPHA,
+    min_flips: int = MIN_FLIPS,
+    least_size: float = LEAST_SIZE,
+    apart: float = APART,
+) -> Status:
+    """Return whether the pairs that move against their labels are a group of their own."""
+    real = flips.p <= alpha and flips.count >= min_flips
+    real &= -flips.median_against >= least_size * flips.median_with
+    real &= flips.apart >= min(apart, PERHAPS_APART)
+    if not real:
+        return Status.ABSENT
+    sure = flips.apart >= apart and flips.p_length > alpha
+    return Status.PRESENT if sure else Status.SUSPECTED
 
 
 def _sentence(grid: ProbeGrid, flips: Flips, *, real: bool, alpha: float) -> str:
