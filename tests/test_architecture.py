@@ -123,7 +123,7 @@ DIRECTION = (
     "comparison contrasts configurations",
     "seeds standings courses",
     "summary groups",
-    "tables figures",
+    "comparisontables tables figures",
     "terminal report interchange",
     "cli",
     "__main__",

@@ -1,14 +1,11 @@
 """The runs under the configured roots: found, read once per change, and picked in the URL.
 
-This is the only place where pages touch files. A reading is kept until the log it came from
-changes; one store serves all browser sessions, and each run holds one slot in it, so a run that
-grows all day does not pile up old copies of itself.
+A reading is kept until the log it came from changes; one store serves all browser sessions.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +13,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from diagnostics.diagnosis import Diagnosis, diagnose
-from diagnostics.errors import DiagnosticsError
+from diagnostics.diagnosis import Diagnosis
 from diagnostics.phases import NamedPhase, RegimeVerdict
-from diagnostics.readers import find_runs, fingerprint, is_guess, read_all
+from diagnostics.readers import find_runs, fingerprint, is_guess
 from diagnostics.run import Run
 from diagnostics.runlog import LOG_NAME
-from diagnostics.share import SPLITS, ShareEstimate, trajectory
+from diagnostics.share import SPLITS, ShareEstimate
+from pages.components import store
 
 ROOTS_VARIABLE = "SEESAW_RUNS"
 HOME = Path(__file__).resolve().parents[2]
@@ -70,6 +67,13 @@ class Reading:
         return self.diagnosis.regime if self.diagnosis else None
 
     @property
+    def verdict_step(self) -> int | None:
+        """The last step that the verdict knows of, where the log has grown since; else None."""
+        if self.run is None or self.diagnosis is None or self.diagnosis.run is self.run:
+            return None
+        return self.diagnosis.run.last_step
+
+    @property
     def phases(self) -> Sequence[NamedPhase]:
         """The phases to shade: those of the verdict."""
         return self.diagnosis.regime.phases if self.diagnosis else ()
@@ -110,42 +114,55 @@ def roots() -> list[Path]:
     return [HOME / "runs", HOME / "examples"]
 
 
-def entries() -> list[Entry]:
-    """Return every run under the roots, by key.
+def places() -> dict[str, Path]:
+    """Return where the logs under the roots lie, by key; nothing is read.
 
     A key is the root's name and the path below it, so that a link means the same run tomorrow.
     Links that lead out of the root are left out.
     """
     found: dict[str, Path] = {}
+    seen: set[Path] = set()
     for root in roots():
         if not root.is_dir():
             continue
         home = root.resolve()
         for path in find_runs(root):
             place = path.resolve()
-            if not place.is_relative_to(home) or place in found.values():
+            if place in seen or not place.is_relative_to(home):
                 continue
+            seen.add(place)
             key = "/".join((home.name, *place.relative_to(home).parts))
-            while key in found and found[key] != place:
+            while key in found:
                 key += "~"
             found[key] = place
-    places = _places(tuple(roots()))
+    return found
+
+
+def entries() -> list[Entry]:
+    """Return every run under the roots, by key."""
+    found = places()
+    store.forget_all_but(set(found.values()))
+    kept = _places(tuple(roots()))
     several = ((key, found[key], part) for key in sorted(found) for part in _parts(found[key]))
     named = ((f"{key}#{part + 1}" if part else key, path, part) for key, path, part in several)
-    return [
-        Entry(key, path, places.setdefault(key, len(places)), part) for key, path, part in named
-    ]
+    return [Entry(key, path, kept.setdefault(key, len(kept)), part) for key, path, part in named]
+
+
+def mark(path: Path) -> str:
+    """Return what changes whenever this log changes; nothing is read."""
+    return fingerprint(path)
 
 
 def reading(entry: Entry) -> Reading:
     """Return what the run's log says now, from the store when nothing has changed since."""
-    log = _log(entry.path)
-    if log.problem or entry.part >= len(log.runs):
+    log = store.slot(entry.path)
+    judged = log.judged(entry.part)
+    if judged is None:
         problem = log.problem or "the log no longer holds this run; pick another one"
-        return log.kept.setdefault(entry, Reading(entry, problem=problem))
-    if entry not in log.kept:
-        log.kept[entry] = _diagnosed(entry, log.runs[entry.part])
-    return log.kept[entry]
+        return Reading(entry, problem=problem)
+    if judged.problem:
+        return Reading(entry, problem=judged.problem)
+    return Reading(entry, judged.run, judged.diagnosis, judged.tracks)
 
 
 def pick_run(found: Sequence[Entry], *, arrived: bool) -> Entry:
@@ -172,9 +189,15 @@ def pick_run(found: Sequence[Entry], *, arrived: bool) -> Entry:
     return by_key.get(picked or "", newest)
 
 
-def pick_runs(found: Sequence[Entry]) -> list[Entry]:
-    """Show the picker of several runs, tied to `?runs=`; nothing picked means all of them."""
+def pick_runs(found: Sequence[Entry], *, arrived: bool) -> list[Entry]:
+    """Show the picker of several runs, tied to `?runs=`; nothing picked means all of them.
+
+    `arrived` is as in `pick_run`. The runs come in the order in which they were picked.
+    """
     by_key = {entry.key: entry for entry in found}
+    named = [key for key in st.query_params.get_all("runs") if key in by_key]
+    if arrived and named:
+        st.session_state["runs"] = list(dict.fromkeys(named))
     picked = st.multiselect(
         "Runs",
         list(by_key),
@@ -195,40 +218,6 @@ def _places(folders: tuple[Path, ...]) -> dict[str, int]:
     return {}
 
 
-@dataclass(frozen=True)
-class _Log:
-    """What a path held at one time: its runs, or why it could not be read; and their readings."""
-
-    mark: str
-    runs: Sequence[Run] = ()
-    problem: str = ""
-    kept: dict[Entry, Reading] = field(default_factory=dict)
-
-
-@st.cache_resource
-def _store() -> tuple[dict[Path, _Log], threading.Lock]:
-    return {}, threading.Lock()
-
-
-def _log(path: Path) -> _Log:
-    """Return what the path holds now, from the store when nothing has changed since."""
-    slots, lock = _store()
-    mark = fingerprint(path)
-    with lock:
-        kept = slots.get(path)
-    if kept is not None and kept.mark == mark:
-        return kept
-    try:
-        fresh = _Log(mark, read_all(path))
-    except DiagnosticsError as problem:
-        fresh = _Log(mark, problem=str(problem))
-    except OSError as problem:
-        fresh = _Log(mark, problem=f"{path.name} cannot be read: {problem.strerror}")
-    with lock:
-        slots[path] = fresh
-    return fresh
-
-
 def _parts(path: Path) -> range:
     """Return the places of the runs in a log; one that cannot be read is listed once.
 
@@ -236,14 +225,5 @@ def _parts(path: Path) -> range:
     """
     if (path / LOG_NAME).is_file():  # a run folder of ours holds one, whatever is in it
         return range(1)
-    log = _log(path)
+    log = store.slot(path)
     return range(0 if log.problem and is_guess(path) else max(1, len(log.runs)))
-
-
-def _diagnosed(entry: Entry, run: Run) -> Reading:
-    tracks = {split: trajectory(run, split) for split in SPLITS}
-    tracks = {split: track for split, track in tracks.items() if track}
-    try:
-        return Reading(entry, run, diagnose(run), tracks)
-    except DiagnosticsError as problem:
-        return Reading(entry, problem=str(problem))

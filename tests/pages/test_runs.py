@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,13 +77,52 @@ def test_a_log_is_read_once_until_it_changes(folder: Path) -> None:
         log.flush()
         [entry] = runs.entries()
         first = runs.reading(entry)
-        assert runs.reading(entry) is first
+        again = runs.reading(entry)
+        assert again.run is first.run
+        assert again.diagnosis is first.diagnosis
         log.write("train", 2, {"loss": 0.6})
         log.flush()
         second = runs.reading(entry)
-    assert second is not first
+    assert second.run is not first.run
     assert second.run is not None
     assert second.run.last_step == 2
+
+
+def test_sessions_that_ask_at_the_same_time_share_one_reading(folder: Path) -> None:
+    write(example("ideal"), folder / "one")
+    [entry] = runs.entries()
+    with ThreadPoolExecutor(10) as sessions:
+        found = list(sessions.map(runs.reading, [entry] * 20))
+    assert len({id(reading.run) for reading in found}) == 1
+    assert len({id(reading.diagnosis) for reading in found}) == 1
+
+
+def test_a_growing_run_keeps_its_verdict_until_an_evaluation_comes(folder: Path) -> None:
+    with RunLog.create(folder / "live", {"name": "live", "method": "dpo"}) as log:
+        log.write("train", 1, {"loss": 0.7})
+        log.flush()
+        [entry] = runs.entries()
+        first = runs.reading(entry)
+        log.write("train", 2, {"loss": 0.6})
+        log.flush()
+        second = runs.reading(entry)
+        assert second.diagnosis is first.diagnosis
+        assert (first.verdict_step, second.verdict_step) == (None, 1)
+        log.write("eval", 2, {"loss": 0.65})
+        log.flush()
+        third = runs.reading(entry)
+    assert third.diagnosis is not first.diagnosis
+    assert third.verdict_step is None
+
+
+def test_what_was_held_of_a_run_that_is_gone_is_freed(folder: Path) -> None:
+    write(example("ideal"), folder / "one")
+    [entry] = runs.entries()
+    held = weakref.ref(runs.reading(entry).run)
+    (folder / "one").rename(folder.parent / "elsewhere")
+    assert runs.entries() == []
+    gc.collect()
+    assert held() is None
 
 
 def test_a_run_that_vanishes_is_a_problem_and_not_an_exception(folder: Path) -> None:
@@ -112,7 +154,7 @@ def test_a_file_of_several_runs_is_listed_run_by_run(folder: Path) -> None:
     assert first.run is not None
     assert second.run is not None
     assert first.run.source.part != second.run.source.part
-    assert runs.reading(found[1]) is second
+    assert runs.reading(found[1]).run is second.run
 
 
 def test_a_table_that_is_no_log_is_not_listed_beside_the_runs(folder: Path) -> None:
