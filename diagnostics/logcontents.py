@@ -87,7 +87,7 @@ def read_log(path: str | os.PathLike[str]) -> LogContents:
             if record is None:
                 contents.torn_lines += 1
                 contents.open_line = not ended
-                contents.starting = line is not None and _is_torn_header(line, after)
+                contents.starting = line is not None and is_torn_header(line, after)
             elif record:
                 take(record, rows, contents)
     contents.train, contents.evals = (
@@ -207,7 +207,7 @@ def _depth(value: Any) -> int:
     return deepest
 
 
-def _is_torn_header(line: bytes, after: int) -> bool:
+def is_torn_header(line: bytes, after: int) -> bool:
     """Say whether the line is the first of its file and begins as every record does."""
     start = b'{"kind"'
     return after == len(line) and line[: len(start)] == start[: len(line)]

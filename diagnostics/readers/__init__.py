@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 from diagnostics.errors import ReadError, UnknownFormat
@@ -13,6 +14,7 @@ from diagnostics.readers.console import READER as CONSOLE
 from diagnostics.readers.console import read_text
 from diagnostics.readers.contract import NO_HINTS, Hints, Reader
 from diagnostics.readers.discovery import DEEPEST, Scanner, fingerprint
+from diagnostics.readers.following import Growing
 from diagnostics.readers.llamafactory import READER as LLAMA_FACTORY
 from diagnostics.readers.mlflow import READER as MLFLOW
 from diagnostics.readers.native import READER as NATIVE
@@ -35,6 +37,7 @@ __all__ = [
     "DEEPEST",
     "NO_HINTS",
     "READERS",
+    "Follower",
     "Hints",
     "Reader",
     "find_runs",
@@ -102,13 +105,65 @@ def read_all(path: str | os.PathLike[str], hints: Hints = NO_HINTS) -> tuple[Run
     if wandb_online.is_address(path):
         return wandb_online.read(os.fspath(path), hints)
     path = Path(path)
+    return _reader_of(path, hints).read(path, hints)
+
+
+def _reader_of(path: Path, hints: Hints) -> Reader:
+    """Return the reader of a path, or raise a ReadError."""
     _check_access(path)
     for reader in READERS:
         if reader.recognises(path):
-            return reader.read(path, hints)
+            return reader
     if hints.columns and is_table(path):
-        return TABLE.read(path, hints)
+        return TABLE
     raise UnknownFormat(_unknown(path))
+
+
+class Follower:
+    """The runs of one path, whose log may grow: each reading goes on where the last one ended.
+
+    `read` returns what `read_all` would, at the cost of what was appended since: rows are parsed
+    once, and frames are views that share their memory with those of the reading before, which
+    stay as they are. A log that was cut, replaced or written anew is read afresh, and so is one of
+    a format whose file is written as a whole each time (see `Reader.follow`).
+
+    `appended` says of the last reading that its rows are those of the one before, with others
+    behind them; whatever was computed of the first rows still holds. It is False where that is
+    not known. Any number of threads may call `read`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], hints: Hints = NO_HINTS) -> None:
+        self.path = Path(path)
+        self.hints = hints
+        self.appended = False
+        self._lock = threading.Lock()
+        self._mark: str | None = None
+        self._runs: tuple[Run, ...] = ()
+        self._reader: Reader | None = None
+        self._growing: Growing | None = None
+
+    def read(self, mark: str | None = None) -> tuple[Run, ...]:
+        """Return the runs now, the same tuple as before when nothing has changed.
+
+        `mark` is the path's `fingerprint`, for a caller who has just taken it.
+
+        Raises
+        ------
+        ReadError
+            As `read_all` does; the next call starts afresh.
+        """
+        with self._lock:
+            mark = mark or fingerprint(self.path)
+            if mark != self._mark:
+                self._mark, growing, self._growing = None, self._growing, None
+                reader = _reader_of(self.path, self.hints)
+                if reader is not self._reader or growing is None:
+                    growing = reader.follow(self.path, self.hints) if reader.follow else None
+                runs = growing.read() if growing else reader.read(self.path, self.hints)
+                self.appended = growing is not None and growing.appended
+                self._mark, self._runs, self._reader = mark, runs, reader
+                self._growing = growing
+            return self._runs
 
 
 def recognised(path: Path) -> bool:

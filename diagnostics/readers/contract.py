@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from diagnostics.readers.following import Growing
 from diagnostics.run import Run
 
 
@@ -50,7 +51,8 @@ class Reader:
     `read` is worth a try. `read` returns the runs that the path holds, at least one, or raises a
     ReadError, nothing else; its second argument is what the user knows of the log (`NO_HINTS`
     when nothing). `export_hint` is one sentence: what a user of the framework has to do to get
-    such a log.
+    such a log. `follow` starts reading a log that grows; None for a format whose file is written
+    anew each time, or that is read on anyway.
     """
 
     name: str
@@ -58,3 +60,4 @@ class Reader:
     recognises: Callable[[Path], bool]
     read: Callable[[Path, Hints], tuple[Run, ...]]
     export_hint: str
+    follow: Callable[[Path, Hints], Growing] | None = None

@@ -1,66 +1,68 @@
-"""One JSON object a line: streamed row by row, or in bulk into columns.
+"""One JSON object a line: row by row, or in bulk into columns; and on from where a file was left.
 
-The bulk way goes through Arrow and takes uniform, flat rows; whatever it does not take (bare NaN,
-nested objects, a text among numbers, a damaged line) is parsed line by line.
+The bulk way goes through Arrow and takes uniform, flat rows; whatever it does not take (nested
+objects, a text among numbers, a damaged line) is parsed line by line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+import copy
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.json
 
+from diagnostics.readers.columns import MOST_COLUMNS, Columns, Table, column_of, columns_of
+from diagnostics.readers.lineblocks import LONGEST_LINE, LineBlocks, parsed_ahead
 from diagnostics.readers.numbers import numbers
-from diagnostics.readers.opening import json_value, open_log
-from diagnostics.readers.progress import tell
+from diagnostics.readers.opening import json_value
 
-Columns = dict[str, Any]
-
-# A longer line is no row of metrics; the bound keeps a damaged file out of memory.
-LONGEST_LINE = 1 << 24
-CHUNK_BYTES = 1 << 23
-BLOCK_BYTES = 1 << 20
-# A block of this size that is not uniform is read line by line, and after so many the file is.
+# What Arrow parses at once, so that it stays in the cache.
+ARROW_BYTES = 1 << 20
+# A block of this size is read line by line; after so many that had to be, the file is.
 SMALLEST_BLOCK = 1 << 15
 MOST_FAILURES = 64
-# A file with more names than this is no table of metrics; the rest would fill the memory.
-MOST_COLUMNS = 1000
+# What stands around an object on its line; a crash of the machine can leave zero bytes.
+_AROUND = b" \t\r\n\0,"
+_BARE_NAN = re.compile(rb": ?NaN(?=[,}])")
 
 
-def json_rows(path: Path, damaged: list[int]) -> Iterator[dict[str, Any]]:
-    """Yield the object of each line; the numbers of lines that hold none are appended.
+class JsonRows:
+    """The objects of a file's lines, as far as it was read; `damaged` lines hold none.
 
     An unfinished last line is how a growing file looks, and no damage.
-
-    Raises
-    ------
-    ReadError
-        When the file cannot be opened.
     """
-    with open_log(path) as stream:
-        for number, line in enumerate(_lines(stream), start=1):
-            text = b"" if line is None else line.strip(b" \t\r\n\0,")
-            if line is not None and not text:
-                continue
-            row = json_value(text) if line is not None else None
-            if isinstance(row, dict):
-                yield row
-            elif line is None or line.endswith(b"\n"):
-                damaged.append(number)
 
+    def __init__(self) -> None:
+        self.offset = 0
+        self.rows: list[dict[str, Any]] = []
+        self.damaged: list[int] = []
+        self._lines = 0
+        self._rest = b""
 
-def _lines(stream: BinaryIO) -> Iterator[bytes | None]:
-    """Yield each line, None for one that is too long."""
-    while line := stream.readline(LONGEST_LINE):
-        whole = len(line) < LONGEST_LINE or line.endswith(b"\n")
-        while len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-            line = stream.readline(LONGEST_LINE)
-        yield line if whole else None
+    def read_on(self, stream: BinaryIO) -> None:
+        """Add the lines from the stream's position on."""
+        blocks = LineBlocks(stream)
+        for block in blocks:
+            for line in block[:-1].split(b"\n"):
+                self._lines += 1
+                text = line.strip(_AROUND)
+                row = json_value(text) if text and len(text) <= LONGEST_LINE else None
+                if isinstance(row, dict):
+                    self.rows.append(row)
+                elif text:
+                    self.damaged.append(self._lines)
+        self.offset, self._rest = blocks.offset, blocks.rest
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows, that of an unfinished last line too where it is whole."""
+        yield from self.rows
+        last = json_value(self._rest.strip(_AROUND)) if self._rest else None
+        if isinstance(last, dict):
+            yield last
 
 
 def damage(damaged: list[int]) -> list[str]:
@@ -78,104 +80,148 @@ def damage(damaged: list[int]) -> list[str]:
     return [f"{len(damaged)} {lines} of the log could not be read ({lines} {first})."]
 
 
-def json_columns(path: Path, damaged: list[int]) -> Columns:
-    """Return the rows of a file as columns (T,): floats where all values are numbers.
+class JsonColumns:
+    """The rows of a file as columns, as far as it was read.
 
-    A name that a row lacks is NaN there, None in a column of other values.
-
-    Raises
-    ------
-    ReadError
-        When the file cannot be opened.
+    `damaged` are the numbers of the lines that hold no object; an unfinished last line is none.
     """
-    table = Table()
-    lines = 0
-    with open_log(path) as stream:
-        while piece := stream.read(CHUNK_BYTES):
-            block = piece if piece.endswith(b"\n") else piece + whole_line(stream)
-            _add_block(table, block, lines, damaged)
-            lines += block.count(b"\n")
-            tell(stream)
-    return table.columns()
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.damaged: list[int] = []
+        self._table = Table()
+        self._lines = 0
+        self._failures = 0
+        self._rest = b""
+
+    def read_on(self, stream: BinaryIO) -> None:
+        """Add the lines from the stream's position on."""
+        blocks = LineBlocks(stream)
+        done = self.offset
+        for block, plain in parsed_ahead(iter(blocks), self._parse):
+            done += len(block)
+            self._add(block, plain, done / blocks.size)
+        self.offset, self._rest = blocks.offset, blocks.rest
+
+    def columns(self) -> Columns:
+        """Return the columns (T,): floats where all values are numbers, quoted or not.
+
+        A name that a row lacks is NaN there, None in a column of other values. An unfinished last
+        line counts where it is whole.
+        """
+        table = self._table
+        last = json_value(self._rest.strip(_AROUND)) if self._rest else None
+        if isinstance(last, dict):
+            table = copy.deepcopy(table)
+            table.add(columns_of([flat(last)]), 1)
+        return {name: as_numbers(values) for name, values in table.columns().items()}
+
+    def caveats(self) -> list[str]:
+        """Return what could not be read."""
+        said = damage(self.damaged)
+        if self._table.left_out:
+            said.append(f"{self._table.left_out} columns beyond the bounds were left out.")
+        return said
+
+    def _parse(self, block: bytes) -> Columns | None:
+        return _uniform(block) if self._failures < MOST_FAILURES else None
+
+    def _add(self, block: bytes, plain: Columns | None, share: float) -> None:
+        """Add the rows of whole lines, in bulk where they are uniform."""
+        if plain is not None:
+            count = block.count(b"\n")
+            self._table.add(plain, count, share)
+            self._lines += count
+            return
+        middle = block.rfind(b"\n", 0, len(block) // 2) + 1
+        if len(block) <= SMALLEST_BLOCK or not middle or self._failures >= MOST_FAILURES:
+            self._add_lines(block, share)
+            return
+        for half in (block[:middle], block[middle:]):
+            self._failures += len(half) <= SMALLEST_BLOCK
+            self._add(half, self._parse(half), share)
+
+    def _add_lines(self, block: bytes, share: float) -> None:
+        rows = []
+        for number, line in enumerate(block[:-1].split(b"\n"), start=self._lines + 1):
+            text = line.strip(_AROUND)
+            row = json_value(text) if text and len(text) <= LONGEST_LINE else None
+            if isinstance(row, dict):
+                rows.append(flat(row))
+            elif text:
+                self.damaged.append(number)
+        self._lines += block.count(b"\n")
+        self._table.add(columns_of(rows), len(rows), share)
 
 
-def whole_line(stream: BinaryIO) -> bytes:
-    """Return the rest of a line, a short piece of it where it is too long to be a row."""
-    rest = stream.readline(LONGEST_LINE)
-    if len(rest) < LONGEST_LINE or rest.endswith(b"\n"):
-        return rest
-    while rest and not rest.endswith(b"\n"):
-        rest = stream.readline(LONGEST_LINE)
-    return b" a line too long to be a row\n"
-
-
-def _add_block(table: Table, block: bytes, before: int, damaged: list[int]) -> None:
-    """Add the rows of whole lines, in bulk where they are uniform."""
-    if block.isspace():
-        return
-    plain = _arrow(block) if table.failures < MOST_FAILURES else None
-    if plain is not None:
-        table.add(plain)
-        return
-    middle = block.rfind(b"\n", 0, len(block) // 2) + 1
-    if len(block) > SMALLEST_BLOCK and middle and table.failures < MOST_FAILURES:
-        _add_block(table, block[:middle], before, damaged)
-        skipped = before + block.count(b"\n", 0, middle)
-        _add_block(table, block[middle:], skipped, damaged)
-        return
-    table.failures += 1
-    rows = []
-    for number, line in enumerate(block.split(b"\n"), start=before + 1):
-        text = line.strip(b" \t\r\0,")
-        row = json_value(text) if text and len(text) <= LONGEST_LINE else None
-        if isinstance(row, dict):
-            rows.append(flat(row))
-        elif text and not (block.endswith(line) and not block.endswith(b"\n")):
-            # An unfinished last line is how a growing file looks.
-            damaged.append(number)
-    table.add(columns_of(rows))
-
-
-def _arrow(block: bytes) -> Columns | None:
+def _uniform(block: bytes) -> Columns | None:
     """Return a block of uniform flat rows as columns, None for any other block."""
-    first = block[: block.find(b"\n") if b"\n" in block else None]
+    if len(block) <= SMALLEST_BLOCK:
+        return None
+    first = block[: block.find(b"\n")]
     try:
         names = list(orjson.loads(first))
     except (orjson.JSONDecodeError, TypeError):
         return None
     if len(names) > MOST_COLUMNS or b"{" in first.strip()[1:] or b"[" in first:
         return None
-    try:
-        rows = pa.json.read_json(
-            pa.BufferReader(block), read_options=pa.json.ReadOptions(block_size=BLOCK_BYTES)
-        )
-        # Arrow does not check that names and texts are UTF-8: reading them out does.
-        return _uniform(rows, block)
-    except (pa.ArrowException, ValueError):
-        return None
-
-
-def _uniform(rows: pa.Table, block: bytes) -> Columns | None:
-    """Return the columns of a block that Arrow has read, None where it is not one row a line."""
-    if rows.num_columns > MOST_COLUMNS or rows.num_rows != block.count(b"\n") + (
-        not block.endswith(b"\n")
-    ):
+    rows = arrow_rows(block)
+    # A bare NaN is no JSON; as a number that is missing it comes to the same in a float column.
+    if rows is None and b"NaN" in block:
+        rows = arrow_rows(_BARE_NAN.sub(b":null", block))
+        if rows is not None and any(pa.types.is_string(kind) for kind in rows.schema.types):
+            return None
+    if rows is None or rows.num_columns > MOST_COLUMNS:
         return None
     if any(pa.types.is_nested(kind) or pa.types.is_temporal(kind) for kind in rows.schema.types):
         return None
-    if len(set(rows.column_names)) < rows.num_columns:
+    try:
+        return {name: _arrow_values(rows.column(name)) for name in rows.column_names}
+    except (pa.ArrowException, ValueError):
+        # Arrow does not check that texts are UTF-8: reading them out does.
         return None
-    return {name: arrow_column(rows.column(name)) for name in rows.column_names}
+
+
+def arrow_rows(block: bytes) -> pa.Table | None:
+    """Return whole lines as Arrow reads them, None where they are not one object a line."""
+    try:
+        rows = pa.json.read_json(
+            pa.BufferReader(block),
+            read_options=pa.json.ReadOptions(use_threads=False, block_size=ARROW_BYTES),
+        )
+        names = set(rows.column_names)
+    except (pa.ArrowException, ValueError):
+        return None
+    if rows.num_rows != block.count(b"\n") or len(names) < rows.num_columns:
+        return None
+    return rows
+
+
+def arrow_floats(column: Any) -> Any:
+    """Return an Arrow column of numbers as floats (T,), NaN for what is missing."""
+    return column.cast(pa.float64(), safe=False).to_numpy()
+
+
+def _arrow_values(column: Any) -> Any:
+    return arrow_floats(column) if _is_number(column.type) else column_of(column.to_pylist())
+
+
+def _is_number(kind: Any) -> bool:
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)
+    return bool(number or pa.types.is_boolean(kind))
 
 
 def arrow_column(column: Any) -> Any:
-    """Return an Arrow column as an array: floats with NaN for what is missing, or objects."""
-    kind = column.type
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_floating(kind):
-        return column.cast(pa.float64()).to_numpy().astype(np.float64, copy=False)
-    values = column.to_pylist()
-    floats = numbers(values)
-    return _objects(values) if floats is None else floats
+    """Return an Arrow column as an array: floats where all of it are numbers, quoted or not."""
+    return as_numbers(_arrow_values(column))
+
+
+def as_numbers(values: Any) -> Any:
+    """Return a column as floats where all of its values are numbers or stand for none."""
+    if values.dtype != object:
+        return values
+    found = numbers(values.tolist())
+    return values if found is None else found
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,59 +241,3 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
         elif not isinstance(value, list):
             found[str(key)] = value
     return found
-
-
-def columns_of(rows: Sequence[Mapping[str, Any]]) -> Columns:
-    """Return rows as columns (T,), at most `MOST_COLUMNS` of them."""
-    names: dict[str, None] = {}
-    for row in rows:
-        if len(names) < MOST_COLUMNS or not row.keys() <= names.keys():
-            for name in row:
-                if len(names) >= MOST_COLUMNS:
-                    break
-                names.setdefault(name)
-    found: Columns = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
-        floats = numbers(values)
-        found[name] = _objects(values) if floats is None else floats
-    if not names:
-        return {}
-    return found
-
-
-def _objects(values: Sequence[Any]) -> Any:
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
-
-
-class Table:
-    """Columns that grow by blocks; a name that a block lacks is missing there."""
-
-    def __init__(self) -> None:
-        self._blocks: dict[str, list[tuple[int, Any]]] = {}
-        self.rows = 0
-        self.failures = 0  # blocks that had to be read line by line
-
-    def add(self, block: Columns) -> None:
-        """Append a block: columns of one length."""
-        if not block:
-            return
-        for name, values in block.items():
-            if name in self._blocks or len(self._blocks) < MOST_COLUMNS:
-                self._blocks.setdefault(name, []).append((self.rows, values))
-        self.rows += len(next(iter(block.values())))
-
-    def columns(self) -> Columns:
-        """Return the columns (T,); the blocks are given up one by one."""
-        found: Columns = {}
-        while self._blocks:
-            name = next(iter(self._blocks))
-            blocks = self._blocks.pop(name)
-            mixed = any(values.dtype == object for _, values in blocks)
-            whole: Any = np.full(self.rows, None if mixed else np.nan, object if mixed else float)
-            for start, values in blocks:
-                whole[start : start + len(values)] = values
-            found[name] = whole
-        return found

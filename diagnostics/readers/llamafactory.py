@@ -12,7 +12,8 @@ from pathlib import Path
 from diagnostics.errors import MalformedLog
 from diagnostics.readers.assembly import assemble, records_of
 from diagnostics.readers.contract import Hints, Reader
-from diagnostics.readers.jsonlines import damage, json_rows
+from diagnostics.readers.following import GrowingLog
+from diagnostics.readers.jsonlines import JsonRows, damage
 from diagnostics.readers.opening import head_rows, recognising
 from diagnostics.readers.sidecars import configuration_beside
 from diagnostics.readers.trainer_state import READER as TRAINER_STATE
@@ -42,7 +43,15 @@ def read(path: Path, hints: Hints) -> tuple[Run, ...]:
     MalformedLog
         When it is a v0 log that lies alone.
     """
-    if next(head_rows(path), {}).keys() >= _V0_KEYS:
+    return _log(path, hints).read()
+
+
+def _log(path: Path, hints: Hints) -> GrowingLog[JsonRows]:
+    return GrowingLog(path, JsonRows, lambda rows: _runs(path, rows, hints))
+
+
+def _runs(path: Path, rows: JsonRows, hints: Hints) -> tuple[Run, ...]:
+    if next(iter(rows), {}).keys() >= _V0_KEYS:
         state = path.with_name("trainer_state.json")
         if not state.is_file():
             raise MalformedLog(
@@ -51,8 +60,7 @@ def read(path: Path, hints: Hints) -> tuple[Run, ...]:
                 " give that file or the whole output folder"
             )
         return TRAINER_STATE.read(state, hints)
-    damaged: list[int] = []
-    records = [record for row in json_rows(path, damaged) for record in records_of(row)]
+    records = [record for row in rows for record in records_of(row)]
     told = Hints(framework="LLaMA-Factory", version="v1")
     return (
         assemble(
@@ -62,7 +70,7 @@ def read(path: Path, hints: Hints) -> tuple[Run, ...]:
             config=configuration_beside(path),
             name=path.absolute().parent.name,
             hints=hints.over(told),
-            caveats=damage(damaged),
+            caveats=damage(rows.damaged),
         ),
     )
 
@@ -76,4 +84,5 @@ READER = Reader(
         "Give the output_dir of LLaMA-Factory: rewards are in its trainer_state.json,"
         " not in trainer_log.jsonl."
     ),
+    follow=_log,
 )

@@ -19,9 +19,10 @@ from diagnostics.errors import MalformedLog
 from diagnostics.logcontents import ROW_KINDS
 from diagnostics.meaning import Base, Meaning, Scope
 from diagnostics.methods import METHODS
-from diagnostics.pairtables import LARGE
-from diagnostics.readers.bulk import BULK_BYTES, read_bulk
+from diagnostics.pairtables import FOLDER, LARGE
+from diagnostics.readers.bulk import BulkLog, LogRows
 from diagnostics.readers.contract import Reader
+from diagnostics.readers.following import GrowingFile
 from diagnostics.run import EXTRA_COLUMNS, Run, Source, empty_steps, pair_frame
 from diagnostics.runlog import (
     FORMAT,
@@ -32,7 +33,6 @@ from diagnostics.runlog import (
     LogContents,
     RunLog,
     log_file,
-    read_log,
     scan_pairs,
 )
 from diagnostics.schema import METRICS
@@ -60,6 +60,59 @@ def recognises(path: Path) -> bool:
         return False
 
 
+class NativeLog:
+    """The run of a folder or a log file that may still grow."""
+
+    def __init__(self, path: Path) -> None:
+        self.appended = False
+        self._path = path
+        self._log = GrowingFile(LogRows)
+        self._rows: LogRows | None = None
+        self._pairs: tuple[object, dict[str, tuple[pd.DataFrame, tuple[str, ...]]]] = (None, {})
+
+    def read(self) -> tuple[Run, ...]:
+        """Return the run, in whatever state its log is.
+
+        Raises
+        ------
+        ReadError
+            When the system refuses to read it.
+        MalformedLog
+            When it holds no record at all, or another format.
+        """
+        log_path = log_file(self._path)
+        rows = self._log.read(log_path)
+        found = rows.settled()
+        self.appended = rows is self._rows and found.appended
+        self._rows = rows
+        _check(log_path, found.contents, sum(map(len, found.steps.values())))
+        folder = log_path.parent
+        # Pair tables beside a log that was copied elsewhere belong to another run.
+        pairs = self._pair_frames(folder if log_path.name == LOG_NAME else log_path)
+        return (_run(self._path, log_path, found, pairs),)
+
+    def _pair_frames(self, folder: Path) -> dict[str, tuple[pd.DataFrame, tuple[str, ...]]]:
+        """Return rows and unreadable parts of each pair table, anew when a part has changed."""
+        facts = _facts_of(folder / FOLDER)
+        if facts is None or self._pairs[0] != facts:
+            found = {table: scan_pairs(folder, table) for table in ("probe", "samples", *_TABLES)}
+            frames = {table: (pair_frame(s.rows), s.unreadable) for table, s in found.items()}
+            self._pairs = facts, frames
+        return self._pairs[1]
+
+
+def _facts_of(folder: Path) -> object:
+    """Return names, sizes and dates of the files in a folder, None where it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            facts = ((entry.name, entry.stat()) for entry in entries)
+            return sorted((name, one.st_size, one.st_mtime_ns) for name, one in facts)
+    except FileNotFoundError:
+        return ()
+    except OSError:
+        return None
+
+
 def read(path: Path) -> Run:
     """Return the run, in whatever state its log is.
 
@@ -70,16 +123,19 @@ def read(path: Path) -> Run:
     MalformedLog
         When it holds no record at all, or another format.
     """
-    log_path = log_file(path)
+    return NativeLog(path).read()[0]
+
+
+def _run(
+    path: Path,
+    log_path: Path,
+    found: BulkLog,
+    pairs: Mapping[str, tuple[pd.DataFrame, tuple[str, ...]]],
+) -> Run:
+    """Return the run of what its log and its pair tables hold."""
+    contents, folder = found.contents, log_path.parent
     dropped: set[str] = set()
-    contents, train, evals = _rows(log_path, dropped)
-    _check(log_path, contents, len(train) + len(evals))
-    folder = log_path.parent
-    # Pair tables beside a log that was copied elsewhere belong to another run.
-    scans = {
-        table: scan_pairs(folder if log_path.name == LOG_NAME else log_path, table)
-        for table in ("probe", "samples", *_TABLES)
-    }
+    train, evals = (_framed(found.columns[k], found.steps[k], dropped) for k in ROW_KINDS)
     known = {*METRICS, *EXTRA_COLUMNS}
     unrecognised = sorted({*train.columns, *evals.columns} - known)
     header = contents.header
@@ -92,26 +148,25 @@ def read(path: Path) -> Run:
     name = folder.resolve().name if log_path.name == LOG_NAME else log_path.stem
     imported = header.get("imported")
     imported = imported if isinstance(imported, dict) else {}
-    unreadable = [part for scan in scans.values() for part in scan.unreadable]
+    unreadable = [part for _, parts in pairs.values() for part in parts]
+    left_out = len(dropped) + found.left_out
     return Run(
         name=str(header.get("name") or name),
         method=method,
         source=_source(path, versions, imported),
         train=train,
         evals=evals,
-        probes=pair_frame(scans["probe"].rows),
-        samples=pair_frame(scans["samples"].rows),
+        probes=pairs["probe"][0],
+        samples=pairs["samples"][0],
         config=config,
         header=header,
         status=_status(contents),
         unrecognised=tuple(unrecognised),
-        caveats=(*_texts(imported), *_caveats(contents, unreadable, dropped)),
+        caveats=(*_texts(imported), *_caveats(contents, unreadable, left_out)),
         meaning=_imported_meaning(imported)
         if imported
         else _meaning(method, config.get("beta", header.get("beta"))),
-        tables={
-            table: pair_frame(scans[table].rows) for table in _TABLES if scans[table].rows.num_rows
-        },
+        tables={table: pairs[table][0] for table in _TABLES if len(pairs[table][0])},
     )
 
 
@@ -206,23 +261,6 @@ def write(run: Run, directory: str | os.PathLike[str]) -> None:
             log.write("end", run.last_step or 0, {"status": run.status})
 
 
-def _rows(path: Path, dropped: set[str]) -> tuple[LogContents, pd.DataFrame, pd.DataFrame]:
-    """Return what a log says, and its rows as frames; a large log is read in bulk."""
-    try:
-        is_large = path.stat().st_size > BULK_BYTES
-    except OSError:
-        is_large = False
-    if is_large:
-        found = read_bulk(path)
-        train, evals = (
-            _framed(found.columns[kind], found.steps[kind], dropped) for kind in ROW_KINDS
-        )
-        return found.contents, train, evals
-    contents = read_log(path)
-    train, evals = (_frame(rows, dropped) for rows in (contents.train, contents.evals))
-    return contents, train, evals
-
-
 def _check(path: Path, contents: LogContents, rows: int) -> None:
     """Raise MalformedLog for a file that is no log of this format and version."""
     found = contents.header.get("format", FORMAT)
@@ -245,15 +283,6 @@ def _check(path: Path, contents: LogContents, rows: int) -> None:
         )
 
 
-def _frame(rows: list[dict[str, Any]], dropped: set[str]) -> pd.DataFrame:
-    """Return records as a frame by step; columns beyond the bound are named in `dropped`."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    for reserved in ("kind", "step"):
-        names.pop(reserved, None)
-    columns = {name: [row.get(name) for row in rows] for name in _wanted(names, dropped)}
-    return _framed(columns, np.array([row["step"] for row in rows], dtype=np.int64), dropped)
-
-
 def _wanted(names: Iterable[str], dropped: set[str]) -> list[str]:
     """Return names in the order of a frame, those beyond the bound left out."""
     names = set(names)
@@ -267,11 +296,11 @@ def _framed(columns: Mapping[str, Any], steps: Any, dropped: set[str]) -> pd.Dat
     """Return columns (T,) as a frame by step, in the order of the schema."""
     if not len(steps):
         return empty_steps()
-    index = pd.Index(steps, dtype=np.int64, name="step")
+    index = pd.Index(steps, dtype=np.int64, name="step", copy=False)
     table: dict[str, Any] = {}
     for name in _wanted(columns, dropped):
         values = columns[name]
-        if isinstance(values, np.ndarray) and values.dtype != object:
+        if values.dtype != object:
             table[name] = values
         elif name in METRICS or name in EXTRA_COLUMNS or _are_numbers(values):
             table[name] = _numbers(list(values))
@@ -326,7 +355,7 @@ def _status(contents: LogContents) -> str:
     return status if status in STATUSES else "stopped"
 
 
-def _caveats(contents: LogContents, unreadable: list[str], dropped: Iterable[str]) -> Iterable[str]:
+def _caveats(contents: LogContents, unreadable: list[str], left_out: int) -> Iterable[str]:
     """Yield a sentence for everything that could not be read as it was meant."""
     garbage = contents.torn_lines - contents.open_line
     if garbage:
@@ -352,9 +381,8 @@ def _caveats(contents: LogContents, unreadable: list[str], dropped: Iterable[str
             f"{len(unreadable)} {_plural(len(unreadable), 'part')} of the pair tables could not"
             f" be read: {_some(unreadable)}."
         )
-    dropped = list(dropped)
-    if dropped:
-        yield f"{len(dropped)} columns beyond the first {MOST_UNRECOGNISED} were left out."
+    if left_out:
+        yield f"{left_out} columns beyond the first {MOST_UNRECOGNISED} were left out."
 
 
 def _some(names: Iterable[str]) -> str:
@@ -372,6 +400,7 @@ READER = Reader(
     name="native",
     title="Seesaw run log",
     recognises=recognises,
-    read=lambda path, hints: (read(path),),
+    read=lambda path, hints: NativeLog(path).read(),
+    follow=lambda path, hints: NativeLog(path),
     export_hint="Train with Seesaw's trainer (python -m trainer): its output folder is the log.",
 )

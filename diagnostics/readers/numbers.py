@@ -50,5 +50,10 @@ def numbers(values: Sequence[Any]) -> npt.NDArray[np.float64] | None:
             return found
     except (TypeError, ValueError, OverflowError):
         pass
-    parsed = [number(value) for value in values]
-    return None if None in parsed else np.asarray(parsed, dtype=np.float64)
+    parsed = []
+    for value in values:
+        one = number(value)
+        if one is None:
+            return None
+        parsed.append(one)
+    return np.asarray(parsed, dtype=np.float64)

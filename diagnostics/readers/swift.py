@@ -11,7 +11,8 @@ from pathlib import Path
 from diagnostics.errors import MalformedLog
 from diagnostics.readers.assembly import assemble, records_of
 from diagnostics.readers.contract import Hints, Reader
-from diagnostics.readers.jsonlines import damage, json_rows
+from diagnostics.readers.following import GrowingLog
+from diagnostics.readers.jsonlines import JsonRows, damage
 from diagnostics.readers.opening import head_rows, recognising
 from diagnostics.readers.producers import SWIFT
 from diagnostics.readers.sidecars import configuration_beside
@@ -39,10 +40,17 @@ def read(path: Path, hints: Hints) -> tuple[Run, ...]:
     MalformedLog
         When no row states a step.
     """
-    damaged: list[int] = []
+    return _log(path, hints).read()
+
+
+def _log(path: Path, hints: Hints) -> GrowingLog[JsonRows]:
+    return GrowingLog(path, JsonRows, lambda rows: _runs(path, rows, hints))
+
+
+def _runs(path: Path, rows: JsonRows, hints: Hints) -> tuple[Run, ...]:
     records = []
     config = configuration_beside(path)
-    for row in json_rows(path, damaged):
+    for row in rows:
         if "iteration" in row and "global_step/max_steps" not in row:
             config.setdefault("megatron", True)
         records += records_of(row)
@@ -59,7 +67,7 @@ def read(path: Path, hints: Hints) -> tuple[Run, ...]:
             config=config,
             name=path.absolute().parent.name,
             hints=hints.over(Hints(framework=SWIFT)),
-            caveats=damage(damaged),
+            caveats=damage(rows.damaged),
         ),
     )
 
@@ -70,4 +78,5 @@ READER = Reader(
     recognises=recognises,
     read=read,
     export_hint="Give the logging.jsonl in the output folder of swift rlhf.",
+    follow=_log,
 )

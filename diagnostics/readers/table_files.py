@@ -14,15 +14,9 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from diagnostics.errors import MalformedLog
-from diagnostics.readers.jsonlines import (
-    MOST_COLUMNS,
-    Columns,
-    arrow_column,
-    columns_of,
-    damage,
-    flat,
-    json_columns,
-)
+from diagnostics.readers.columns import MOST_COLUMNS, Columns, columns_of
+from diagnostics.readers.following import GrowingFile
+from diagnostics.readers.jsonlines import JsonColumns, arrow_column, as_numbers, flat
 from diagnostics.readers.opening import head, json_document, open_log
 
 Kind = Literal["csv", "json", "jsonl", "parquet"]
@@ -100,8 +94,8 @@ def names_of(path: Path) -> list[str]:
     return list(found)[:MOST_COLUMNS]
 
 
-def read_table(path: Path) -> TableFile:
-    """Return the columns of a table file.
+def read_table(path: Path, lines: GrowingFile[JsonColumns] | None = None) -> TableFile:
+    """Return the columns of a table file; `lines` is what was read before of one that grows.
 
     Raises
     ------
@@ -122,9 +116,8 @@ def read_table(path: Path) -> TableFile:
     elif kind == "parquet":
         _read_parquet(path, table)
     elif kind == "jsonl":
-        damaged: list[int] = []
-        table.columns = json_columns(path, damaged)
-        table.caveats = damage(damaged)
+        rows = (lines or GrowingFile(JsonColumns)).read(path)
+        table.columns, table.caveats = rows.columns(), rows.caveats()
     else:
         document = json_document(path, "rows of metrics")
         table.columns = _document(document)
@@ -260,7 +253,11 @@ def _document(document: Any) -> Columns:
 
 
 def _from_rows(rows: Sequence[Any]) -> Columns:
-    return columns_of([flat(row) for row in rows if isinstance(row, Mapping)])
+    return _numbered(columns_of([flat(row) for row in rows if isinstance(row, Mapping)]))
+
+
+def _numbered(columns: Columns) -> Columns:
+    return {name: as_numbers(values) for name, values in columns.items()}
 
 
 def _from_series(series: Mapping[str, Any]) -> Columns:
@@ -275,7 +272,7 @@ def _from_series(series: Mapping[str, Any]) -> Columns:
         if isinstance(named, list):
             for row in ordered:
                 row["step"] = row.pop("steps", row["step"])
-        return columns_of(ordered)
+        return _numbered(columns_of(ordered))
     return {}
 
 

@@ -19,12 +19,14 @@ import pandas as pd
 from diagnostics.errors import MalformedLog
 from diagnostics.readers import aliases
 from diagnostics.readers.assembly import Origin, Record, assemble, assemble_frames
+from diagnostics.readers.columns import Columns
 from diagnostics.readers.contract import NO_HINTS, Hints, Reader
-from diagnostics.readers.jsonlines import Columns
+from diagnostics.readers.following import GrowingFile
+from diagnostics.readers.jsonlines import JsonColumns
 from diagnostics.readers.numbers import number
 from diagnostics.readers.opening import head, recognising
 from diagnostics.readers.sidecars import configuration_beside
-from diagnostics.readers.table_files import kind_of, names_of, read_table
+from diagnostics.readers.table_files import TableFile, kind_of, names_of, read_table
 from diagnostics.run import Run, empty_steps
 from diagnostics.runlog import FORMAT
 
@@ -104,7 +106,24 @@ def read(path: Path, hints: Hints = NO_HINTS) -> tuple[Run, ...]:
     MalformedLog
         When it is no table, or holds no side of a pair.
     """
-    table = read_table(path)
+    return GrowingTable(path, hints).read()
+
+
+class GrowingTable:
+    """The runs of a table; rows that were appended to one of JSON lines are all that is read."""
+
+    appended = False
+
+    def __init__(self, path: Path, hints: Hints) -> None:
+        self._path, self._hints = path, hints
+        self._lines = GrowingFile(JsonColumns)
+
+    def read(self) -> tuple[Run, ...]:
+        """Return the runs now."""
+        return _runs(self._path, read_table(self._path, self._lines), self._hints)
+
+
+def _runs(path: Path, table: TableFile, hints: Hints) -> tuple[Run, ...]:
     mapping = _mapping(path, list(table.columns), hints.columns)
     meant = set(mapping.values())
     if not any(name.endswith(("/chosen", "/rejected")) for name in meant):
@@ -282,4 +301,5 @@ READER = Reader(
         "Write one row a step with columns step, chosen_reward, rejected_reward (or name yours:"
         " --map chosen=COLUMN)."
     ),
+    follow=GrowingTable,
 )

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from diagnostics.errors import MalformedLog
 from diagnostics.readers.assembly import assemble, records_of
 from diagnostics.readers.contract import Hints, Reader
-from diagnostics.readers.jsonlines import damage, json_rows
-from diagnostics.readers.opening import head, head_rows, open_log, recognising
+from diagnostics.readers.following import GrowingLog
+from diagnostics.readers.jsonlines import JsonRows, damage
+from diagnostics.readers.lineblocks import LineBlocks
+from diagnostics.readers.opening import head, head_rows, recognising
 from diagnostics.readers.producers import TORCHTUNE
 from diagnostics.readers.sidecars import configuration_beside
 from diagnostics.run import Run
@@ -45,9 +47,16 @@ def read(path: Path, hints: Hints) -> tuple[Run, ...]:
     MalformedLog
         When it holds no row.
     """
-    damaged: list[int] = []
-    is_text = head(path).lstrip()[:1] != b"{"
-    rows = _text_rows(path) if is_text else json_rows(path, damaged)
+    return _log(path, hints).read()
+
+
+def _log(path: Path, hints: Hints) -> GrowingLog[JsonRows] | GrowingLog[_TextRows]:
+    if head(path).lstrip()[:1] == b"{":
+        return GrowingLog(path, JsonRows, lambda rows: _runs(path, rows, hints))
+    return GrowingLog(path, _TextRows, lambda rows: _runs(path, rows, hints))
+
+
+def _runs(path: Path, rows: JsonRows | _TextRows, hints: Hints) -> tuple[Run, ...]:
     records = [record for row in rows for record in records_of(row)]
     if not records:
         raise MalformedLog(
@@ -62,21 +71,42 @@ def read(path: Path, hints: Hints) -> tuple[Run, ...]:
             config=configuration_beside(path),
             name=path.stem,
             hints=hints.over(Hints(framework=TORCHTUNE)),
-            caveats=damage(damaged),
+            caveats=damage(rows.damaged),
         ),
     )
 
 
-def _text_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with open_log(path) as stream:
-        while line := stream.readline(LONGEST_LINE):
-            row = _ROW.fullmatch(line.strip())
-            if row is not None:
-                values = {
-                    key.decode("utf-8", "replace"): value.decode("utf-8", "replace")
-                    for key, value in _PAIR.findall(row[2])
-                }
-                yield {"step": int(row[1]), **values}
+class _TextRows:
+    """The rows of a log of text, as far as it was read."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.damaged: list[int] = []
+        self._rows: list[dict[str, Any]] = []
+        self._rest = b""
+
+    def read_on(self, stream: BinaryIO) -> None:
+        """Add the lines from the stream's position on."""
+        blocks = LineBlocks(stream)
+        for block in blocks:
+            self._rows += _rows_of(block)
+        self.offset, self._rest = blocks.offset, blocks.rest
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows, an unfinished last one too."""
+        yield from self._rows
+        yield from _rows_of(self._rest)
+
+
+def _rows_of(block: bytes) -> Iterator[dict[str, Any]]:
+    for line in block.split(b"\n"):
+        row = _ROW.fullmatch(line.strip()) if len(line) < LONGEST_LINE else None
+        if row is not None:
+            values = {
+                key.decode("utf-8", "replace"): value.decode("utf-8", "replace")
+                for key, value in _PAIR.findall(row[2])
+            }
+            yield {"step": int(row[1]), **values}
 
 
 READER = Reader(
@@ -85,4 +115,5 @@ READER = Reader(
     recognises=recognises,
     read=read,
     export_hint="Use torchtune's DiskLogger and give the log_<time>.txt of its log_dir.",
+    follow=_log,
 )

@@ -7,9 +7,13 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from diagnostics.readers import bulk, native
+from diagnostics.logcontents import LogContents, read_log, record_of
+from diagnostics.readers import bulk, lineblocks, native
+from diagnostics.readers.bulk import LogRows
 from diagnostics.run import Run
 
 
@@ -25,13 +29,43 @@ def row(step: int, kind: str = "train", **values: Any) -> dict[str, Any]:
     return {"kind": kind, "step": step, "loss": 1 / (step + 2), **values}
 
 
-def both(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Run]:
-    """Return a log read line by line and in bulk, in blocks that hold a few rows."""
-    plain = native.read(folder)
-    monkeypatch.setattr(native, "BULK_BYTES", 0)
-    monkeypatch.setattr(bulk, "CHUNK_BYTES", 3000)
+def frames(contents: LogContents) -> list[pd.DataFrame]:
+    """Return the rows of a log that was read line by line as frames, columns by name."""
+    found = []
+    for rows in (contents.train, contents.evals):
+        names = sorted({name for row in rows for name in row} - {"kind", "step"})
+        columns = {name: [row.get(name) for row in rows] for name in names}
+        index = pd.Index([row["step"] for row in rows], dtype=np.int64, name="step")
+        numeric = {
+            name: np.array(values, dtype=float)
+            if all(isinstance(v, int | float | None) for v in values)
+            else pd.Series(values, index=index, dtype=object)
+            for name, values in columns.items()
+        }
+        found.append(pd.DataFrame(numeric, index=index))
+    return found
+
+
+def check(folder: Path, run: Run) -> None:
+    """Compare a run with what the line-by-line reading of its log says."""
+    contents = read_log(folder)
+    with (folder / "run.jsonl").open("rb") as stream:
+        rows = LogRows()
+        rows.read_on(stream)
+        found = rows.settled().contents
+    for name in ("header", "end", "resumes", "remarks", "unknown_kinds", "backward", "starting"):
+        assert getattr(found, name) == getattr(contents, name), name
+    assert found.torn_lines - found.open_line == contents.torn_lines - contents.open_line
+    for frame, expected in zip((run.train, run.evals), frames(contents), strict=True):
+        assert sorted(frame.columns) == list(expected.columns)
+        assert frame[list(expected.columns)].equals(expected)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have logs read in blocks that hold a few rows."""
+    monkeypatch.setattr(lineblocks, "BLOCK_BYTES", 3000)
     monkeypatch.setattr(bulk, "SMALLEST_BLOCK", 200)
-    return plain, native.read(folder)
 
 
 def many(count: int = 200) -> list[dict[str, Any]]:
@@ -76,40 +110,53 @@ CASES: dict[str, list[dict[str, Any] | bytes]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_log_in_bulk_is_the_same_run(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain, fast = both(log(tmp_path / "run", CASES[name]), monkeypatch)
-    assert len(plain.train) > 50
-    assert fast.train.equals(plain.train)
-    assert fast == plain
+def test_a_log_in_bulk_is_the_same_run(name: str, tmp_path: Path, small_blocks: None) -> None:
+    folder = log(tmp_path / "run", CASES[name])
+    run = native.read(folder)
+    assert len(run.train) > 50
+    check(folder, run)
 
 
 @pytest.mark.parametrize("end", [b"", b'\n{"kind":"train","st', b"\n\n\n"])
 def test_the_end_of_a_growing_log_in_bulk_is_no_damage(
-    end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    end: bytes, tmp_path: Path, small_blocks: None
 ) -> None:
-    plain, fast = both(log(tmp_path / "run", [*many()], end), monkeypatch)
-    assert fast == plain
-    assert fast.caveats == ()
+    folder = log(tmp_path / "run", [*many()], end)
+    run = native.read(folder)
+    check(folder, run)
+    assert run.caveats == ()
 
 
 def test_plain_rows_are_not_read_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = log(tmp_path / "run", [*many(2000), row(2001, loss="NaN"), *many(4000)[2300:]])
-    monkeypatch.setattr(native, "BULK_BYTES", 0)
+    ended = {"kind": "end", "step": 2001, "status": "stopped"}
+    lines = [*many(2000), ended, *many(6000)[2300:], row(6001, loss="NaN")]
     seen = []
-    monkeypatch.setattr(bulk, "record_of", lambda line: seen.append(line) or None)
-    run = native.read(folder)
-    assert len(run.train) > 3500
-    assert 0 < len(seen) < 500
+    monkeypatch.setattr(bulk, "record_of", lambda line: seen.append(line) or record_of(line))
+    run = native.read(log(tmp_path / "run", lines))
+    assert len(run.train) > 5500
+    assert 0 < len(seen) < 600
 
 
-def test_a_line_of_many_megabytes_is_torn_in_bulk_too(
+def test_a_loss_that_is_not_a_number_any_more_does_not_slow_the_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lines = [{**one, "loss": "NaN"} if one["step"] > 1000 else one for one in many(4000)]
+    folder = log(tmp_path / "run", lines)
+    seen = []
+    monkeypatch.setattr(bulk, "record_of", lambda line: seen.append(line) or record_of(line))
+    run = native.read(folder)
+    assert len(seen) < 300
+    assert np.isnan(run.train["loss"]).sum() == 3000
+    assert "loss" in run.evals
+    monkeypatch.setattr(bulk, "record_of", record_of)
+    check(folder, run)
+
+
+def test_a_line_of_many_megabytes_is_torn_in_bulk_too(tmp_path: Path) -> None:
     lines = [*many(20), b'{"kind":"train","step":21,"x":"' + b"y" * (1 << 25), *many()[30:]]
-    plain, fast = both(log(tmp_path / "run", lines), monkeypatch)
-    assert fast.train.equals(plain.train)
-    assert "1 line of the log could not be read." in fast.caveats
+    folder = log(tmp_path / "run", lines)
+    run = native.read(folder)
+    check(folder, run)
+    assert "1 line of the log could not be read." in run.caveats

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diagnostics.readers import bulk, jsonlines, native, progress, read
+from diagnostics.readers import lineblocks, progress, read
 from diagnostics.readers.progress import listening
 
 
@@ -15,9 +15,7 @@ from diagnostics.readers.progress import listening
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
     monkeypatch.setattr(progress, "PAUSE_SECONDS", 0)
-    monkeypatch.setattr(jsonlines, "CHUNK_BYTES", 2000)
-    monkeypatch.setattr(bulk, "CHUNK_BYTES", 2000)
-    monkeypatch.setattr(native, "BULK_BYTES", 0)
+    monkeypatch.setattr(lineblocks, "BLOCK_BYTES", 2000)
 
 
 def rows(path: Path, **more: object) -> Path:
