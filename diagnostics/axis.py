@@ -105,6 +105,17 @@ STEP = Axis("step", "Optimizer step")
 
 
 @dataclass(frozen=True)
+class View:
+    """What part of a run is shown, against what: `steps` is the first and the last, or all."""
+
+    axis: Axis = STEP
+    steps: tuple[float, float] | None = None
+
+
+WHOLE = View()
+
+
+@dataclass(frozen=True)
 class Choice:
     """The axes that a run supports by name, in the order of `NAMES`, and why others are missing.
 

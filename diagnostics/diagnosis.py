@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from diagnostics.attribution import Attribution, attribute
 from diagnostics.causes import causes, unexplained
+from diagnostics.events import Event, events
 from diagnostics.forecast import Forecast, Refusal, forecast, learning_rate_clock
 from diagnostics.naming import SEVERITY_BANDS, RegimeVerdict
+from diagnostics.parts import Parts, of_log, of_probe
 from diagnostics.pathologies import PATHOLOGIES
 from diagnostics.reading import Reading
 from diagnostics.regimes import Regime
 from diagnostics.run import Run
+from diagnostics.share import default_split
 from diagnostics.verdicts import Cause, Status, Verdict
+from diagnostics.windows import Measured, measured
 
 # What is worst stands first; checks of one rank keep the catalogue's order.
 _RANK = {
@@ -64,6 +69,38 @@ class Diagnosis:
     def healthy(self) -> bool:
         """Whether a regime could be named and no check says that something is wrong."""
         return self.regime.regime is not Regime.UNKNOWN and not (self.present or self.suspected)
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """The records at which the log spikes, bursts or has no number."""
+        return events(self.reading)
+
+    @cached_property
+    def parts(self) -> Parts | None:
+        """What the margin is made of: on the probe pairs, or else in the logged changes."""
+        changes = self.reading.changes
+        return of_probe(self.reading.estimates) or (of_log(changes) if changes else None)
+
+    @cached_property
+    def bands(self) -> list[Measured]:
+        """The band of the probe batch at each evaluation whose gradients are in the log."""
+        return measured(self.reading)
+
+    @cached_property
+    def attribution(self) -> Attribution | None:
+        """Which tokens the margin came from."""
+        return attribute(self.run, split=default_split(self.run))
+
+    @property
+    def urgency(self) -> tuple[int, int]:
+        """A key that sorts runs: the worst finding first, then what nobody can tell, then health.
+
+        A run whose regime has no name comes before a healthy one, whatever its checks say.
+        """
+        status, severity = _rank(self.verdicts[0])
+        if self.healthy:
+            return _RANK[Status.ABSENT], severity
+        return min(status, _RANK[Status.UNKNOWN]), severity
 
     @cached_property
     def caveats(self) -> tuple[str, ...]:

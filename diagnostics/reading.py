@@ -16,7 +16,7 @@ from diagnostics.phases import RegimeVerdict, name_regime
 from diagnostics.run import Run
 from diagnostics.series import MIN_LOGGED, Changes, Logged, logged, source
 from diagnostics.share import ShareEstimate, trajectory
-from diagnostics.trends import FittedLines, PairTrends, fitted
+from diagnostics.trends import Direction, FittedLines, PairTrends, fitted
 
 __all__ = ["MIN_LOGGED", "Reading"]
 
@@ -74,10 +74,12 @@ class Reading:
     def fit(self) -> tuple[str, FittedLines] | None:
         """The family of columns that the trends were read from, and their lines in its unit.
 
-        None where no direction was read from training rows.
+        None where no direction of a side was read from training rows.
         """
-        found = self.changes
-        if found is None or found.rows != "train":
+        found, trends = self.changes, self.trends
+        if found is None or trends is None or found.rows != "train":
+            return None
+        if {trends.chosen.direction, trends.rejected.direction} == {Direction.INCONCLUSIVE}:
             return None
         family = source(self.run)
         sides = (self.run.train[f"{family}/{side}"] for side in ("chosen", "rejected"))

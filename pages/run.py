@@ -2,29 +2,65 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
 import streamlit as st
 
+from diagnostics import runtables, tables
+from diagnostics.axis import Choice, View, axes
+from diagnostics.diagnosis import Diagnosis
 from diagnostics.figures import style
 from diagnostics.figures.change import change, share
 from diagnostics.figures.curves import FAMILIES, Band, curves, families, reading_aid
+from diagnostics.figures.incentives import incentives
+from diagnostics.figures.margin import margin
 from diagnostics.figures.plane import Track, plane
-from diagnostics.figures.small import charts, not_finite, small
+from diagnostics.figures.small import Chart, groups, not_finite, small
+from diagnostics.figures.tokens import tokens
+from diagnostics.forecast import Forecast
 from diagnostics.methods import METHODS
 from diagnostics.run import Run
 from diagnostics.schema import metric
-from pages.components import details, figure, runs, states, verdict, window
+from diagnostics.windows import band_in_words
+from pages.components import details, figure, link, live, report, runs, states, verdict, window
+from pages.components.drawings import kept
 from pages.components.link import navigation
-from pages.components.text import literal
+from pages.components.text import literal, sentence
 
 SPLIT_LOOK = {
     "train": ("train pairs", style.CHOSEN, "solid"),
     "held_out": ("held-out pairs", style.RUN_COLOURS[3], "dash"),
 }
+HOUR = 3600
 
 
-def heading(reading: runs.Reading, run: Run) -> None:
-    """Show the run's name and what it trains, in one line."""
-    st.title(literal(reading.name))
+@dataclass(frozen=True)
+class Shown:
+    """One run as the page shows it: what is known of it, and along which axis."""
+
+    reading: runs.Reading
+    run: Run
+    diagnosis: Diagnosis
+    choice: Choice
+    view: View
+
+    def kept(self, key: object, draw: Callable[[], Any]) -> Any:
+        """Return a figure of this view, drawn once."""
+        return kept(self.reading, (key, self.view.axis.name, self.view.steps), draw)
+
+    def figure(
+        self, key: str, title: str, draw: Callable[[], Any], alt: str, data: Callable[[], Any]
+    ) -> None:
+        """Show a figure under its title."""
+        figure.show(self.kept(key, draw), key, alt, data, title)
+
+
+def heading(reading: runs.Reading, run: Run, diagnosis: Diagnosis) -> None:
+    """Show the run's name, what it trains, and where one can go from here."""
     method = METHODS.get(run.method or "")
     facts = [method.title if method else run.method or "method not known"]
     beta = run.header.get("beta", run.config.get("beta"))
@@ -32,7 +68,24 @@ def heading(reading: runs.Reading, run: Run) -> None:
         facts.append(f"β {beta}")
     if run.last_step is not None:
         facts.append(f"step {run.last_step:,}")
-    st.caption(literal(" · ".join(facts)))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.title(literal(reading.name), width="content")
+        st.caption(literal(" · ".join(facts)), width="content")
+        st.space("stretch")
+        link.to_compare([reading.entry.key], "Compare with …")
+        report.button([diagnosis], reading.name)
+
+
+def note(reading: runs.Reading, run: Run) -> str:
+    """Return what the run's status does not tell: how it ended, or since when it is silent."""
+    parts = [str(run.header["ended"])] if run.header.get("ended") else []
+    if reading.status == "silent":
+        hours = (time.time() - reading.updated) / HOUR
+        since = f"{hours:.0f} hours" if hours < 48 else f"{hours / 24:,.0f} days"
+        parts.append(f"no record for {since}, so its process has most likely ended")
+    elif reading.verdict_step is not None:
+        parts.append(f"verdict as of step {reading.verdict_step:,}")
+    return "; ".join(parts)
 
 
 def bands(reading: runs.Reading) -> list[Band]:
@@ -43,51 +96,159 @@ def bands(reading: runs.Reading) -> list[Band]:
     ]
 
 
-def sides(reading: runs.Reading, run: Run) -> None:
-    """Draw chosen, rejected and margin, in the units that the reader picks."""
-    st.header("Chosen, rejected and margin")
-    known = families(run)
-    if not known:
+def sides(reading: runs.Reading, run: Run, diagnosis: Diagnosis) -> Shown:
+    """Draw chosen, rejected and margin, in the units and along the axis that the reader picks."""
+    choice = kept(reading, "axes", lambda: axes(run, reading.track))
+    known = kept(reading, "families", lambda: families(run))
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.header("Chosen, rejected and margin", width="content")
+        family = shown_as(known)
+        view = window.view(reading.entry.key, window.axis(choice))
+    shown = Shown(reading, run, diagnosis, choice, view)
+    if not family:
         states.not_logged("A reward or log-probability of the two sides")
-        return
-    titles = {name: metric(FAMILIES[name][0]).label.partition(",")[0] for name in known}
-    picked = known[0]
-    if len(known) > 1:
-        picked = (
-            st.segmented_control(
-                "Shown as",
-                known,
-                default=known[0],
-                required=True,
-                format_func=lambda name: titles[name],
-                key="curves_as",
-                label_visibility="collapsed",
-            )
-            or known[0]
-        )
-    steps = window.steps(reading.entry.key)
-    drawing = curves(run, picked, bands(reading), steps)
-    alt = f"{titles[picked]} of chosen and rejected by step"
-    window.chart(drawing, reading.entry.key, alt, reading_aid(run, picked, steps))
+        return shown
+    source, lines = diagnosis.reading.fit or ("", None)
+    fit = lines if source == family else None
+    drawing = shown.kept(
+        ("curves", family),
+        lambda: curves(
+            run,
+            family,
+            bands(reading),
+            view,
+            since=diagnosis.regime.since_step,
+            fit=fit,
+            events=diagnosis.events,
+        ),
+    )
+    window.chart(
+        drawing,
+        view,
+        choice,
+        f"{quantity(family)} of chosen and rejected",
+        reading_aid(run, family, view, fitted=fit is not None),
+        partial(runtables.logged, run, FAMILIES[family], choice),
+    )
+    return shown
 
 
-def movement(reading: runs.Reading) -> None:
-    """Draw how far the probe pairs have moved: the plane, the changes by step, the share."""
-    st.header("How far the same pairs have moved")
-    if not reading.tracks:
+def quantity(family: str) -> str:
+    """Return what a family of columns is called."""
+    return metric(FAMILIES[family][0]).label.partition(",")[0]
+
+
+def shown_as(known: Sequence[str]) -> str:
+    """Return in which quantity the two sides are drawn, tied to `?shown=`; "" without one."""
+    if not known:
+        return ""
+    names = [quantity(family) for family in known]
+    picked = window.pick("Shown as", names, "shown")
+    return known[names.index(picked)]
+
+
+def movement(shown: Shown) -> None:
+    """Draw how far both sides have moved: the plane, the changes, what the margin is made of."""
+    reading, diagnosis, view = shown.reading, shown.diagnosis, shown.view
+    made = diagnosis.parts
+    if made is None:
         states.no_probes()
         return
-    left, right = st.columns(2, gap="large")
-    with left:
-        paths = [
-            Track(label, reading.tracks[split], colour, dash=dash)
-            for split, (label, colour, dash) in SPLIT_LOOK.items()
-            if split in reading.tracks
-        ]
-        figure.show(plane(paths, height=520), "plane", "Path of this run on the plane")
-    with right:
-        figure.show(change(reading.track), "change", "Change per token of each side by step")
-        figure.show(share(reading.track), "share", "Chosen share of the margin by step")
+    st.header("How far the same pairs have moved" if reading.tracks else "How far both sides moved")
+    with st.grid(2 if reading.tracks else 1, min_column_width=420, gap="medium"):
+        if reading.tracks:
+            data = partial(tables.trajectories, diagnosis.run, reading.track[0].split)
+            with st.container(gap="xxsmall"):
+                shown.figure(
+                    "plane",
+                    "Where it went",
+                    lambda: plane(paths(reading), height=430),
+                    "Path of this run on the plane",
+                    data,
+                )
+            with st.container(gap="xxsmall"):
+                changes(shown, data)
+        with st.container(gap="xxsmall"):
+            shown.figure(
+                "margin",
+                "What the margin is made of",
+                lambda: margin(made, view),
+                "Parts of the margin that chosen and rejected bring",
+                partial(runtables.parts, made, shown.choice),
+            )
+            if made.group > 1:
+                st.caption(f"Each bar is the mean of {made.group:,} neighbouring records.")
+        if reading.tracks:
+            with st.container(gap="xxsmall"):
+                shown.figure(
+                    "share",
+                    "Chosen share of the margin",
+                    lambda: share(reading.track, view, height=300),
+                    "Chosen share of the margin",
+                    data,
+                )
+    if not reading.tracks:
+        states.no_probes()
+
+
+def paths(reading: runs.Reading) -> list[Track]:
+    """Return the paths of both splits of the probe set."""
+    return [
+        Track(label, reading.tracks[split], colour, dash=dash)
+        for split, (label, colour, dash) in SPLIT_LOOK.items()
+        if split in reading.tracks
+    ]
+
+
+def changes(shown: Shown, data: Callable[[], Any]) -> None:
+    """Draw the change of each side, and say where chosen is going or why nobody can tell."""
+    forecast, goes_on = shown.diagnosis.forecast, shown.run.status != "completed"
+    ahead = forecast if isinstance(forecast, Forecast) and goes_on else None
+    shown.figure(
+        "change",
+        "How far each side moved",
+        lambda: change(shown.reading.track, shown.view, ahead=ahead, height=430),
+        "Change per token of each side",
+        data,
+    )
+    if ahead is not None:
+        st.caption(f"Forecast {literal(sentence(ahead.sentence))}")
+    elif goes_on and not isinstance(forecast, Forecast):
+        st.caption(f"No forecast: {literal(sentence(forecast.reason))}")
+
+
+def gradients(shown: Shown) -> None:
+    """Draw what the gradients foretell, and which tokens the margin came from."""
+    measured, found = shown.diagnosis.bands, shown.diagnosis.attribution
+    if not measured and found is None:
+        return
+    st.header("What the gradients and the tokens say")
+    with st.grid(2 if measured and found else 1, min_column_width=420, gap="medium"):
+        if measured:
+            with st.container(gap="xxsmall"):
+                shown.figure(
+                    "band",
+                    "Gradient entanglement band",
+                    lambda: incentives(measured, shown.view),
+                    "Incentive ratio q and the band in which chosen rises and rejected falls",
+                    partial(runtables.bands, measured, shown.choice),
+                )
+                words = band_in_words(shown.diagnosis.reading)
+                if words:
+                    st.caption(literal(sentence(words)))
+        if found is not None:
+            with st.container(gap="xxsmall"):
+                shown.figure(
+                    "tokens",
+                    "Which tokens the margin came from",
+                    lambda: tokens(found),
+                    "Contribution of each group of tokens to the margin",
+                    partial(runtables.tokens, found),
+                )
+                st.caption(
+                    f"{found.n_pairs:,} pairs, from step {found.start:,} to {found.step:,}; the "
+                    "percentage behind a group is its share of all tokens."
+                )
 
 
 def gaps(run: Run) -> None:
@@ -101,40 +262,50 @@ def gaps(run: Run) -> None:
         st.caption(f"△ Values that are not finite: {literal(', '.join(found[:4]))}{more}.")
 
 
-def metrics(reading: runs.Reading, run: Run) -> None:
-    """Draw every other quantity of the log as a small chart, one unit a chart."""
-    found = charts(run)
+def metrics(shown: Shown) -> None:
+    """Draw every other quantity of the log as a small chart, a group at a time."""
+    found: dict[str, list[Chart]] = kept(shown.reading, "groups", lambda: groups(shown.run))
     if not found:
         return
-    st.header("Other metrics")
-    gaps(run)
+    st.space("small")
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.header("Other metrics", width="content")
+        group = window.pick("Metrics", list(found), "metrics")
+    gaps(shown.run)
     with st.grid(3, min_column_width=300, gap="medium"):
-        for chart in found:
+        for chart in found[group]:
             with st.container(gap="xxsmall"):
-                st.markdown(f"**{chart.title}**")
-                drawing = small(run, chart.names, window.steps(reading.entry.key))
-                figure.show(drawing, f"small {chart.title}", f"{chart.title} by step")
+                shown.figure(
+                    f"small {chart.title}",
+                    chart.title,
+                    partial(small, shown.run, chart.names, shown.view),
+                    chart.title,
+                    partial(runtables.logged, shown.run, chart.names, shown.choice),
+                )
 
 
 def body(entry: runs.Entry) -> None:
     """Draw everything about one run, again whenever its log has grown."""
     reading = runs.reading(entry)
-    if reading.run is None or reading.diagnosis is None:
+    run, diagnosis = reading.run, reading.diagnosis
+    if run is None or diagnosis is None:
         st.title(literal(entry.key))
         states.unreadable(reading)
         return
-    heading(reading, reading.run)
-    verdict.card(reading.diagnosis.regime, reading.status)
-    verdict.pathologies(reading.diagnosis)
-    if reading.run.train.empty and not reading.tracks:
+    heading(reading, run, diagnosis)
+    verdict.card(diagnosis, reading.status, note(reading, run))
+    verdict.findings(diagnosis)
+    if run.train.empty and run.evals.empty and not reading.tracks:
         states.waiting()
         return
-    sides(reading, reading.run)
-    movement(reading)
-    metrics(reading, reading.run)
-    st.header("Configuration and source")
-    details.settings(reading.run)
-    details.origin(reading.run)
+    shown = sides(reading, run, diagnosis)
+    movement(shown)
+    gradients(shown)
+    metrics(shown)
+    st.header("Checks, configuration and source")
+    verdict.checks(diagnosis)
+    details.settings(run)
+    details.origin(run)
 
 
 st.set_page_config(page_title="Seesaw: run", layout="wide")
@@ -142,9 +313,8 @@ arrived = navigation("run")
 found = runs.entries()
 if found:
     picked = runs.pick_run(found, arrived=arrived)
-    # A finished log does not change: only a growing one is looked at again and again.
-    live = runs.LIVE_SECONDS if runs.reading(picked).status == "running" else None
-    st.fragment(body, run_every=live)(picked)
+    live.watch([picked])
+    st.fragment(body)(picked)
 else:
     st.title("Run")
     states.no_runs(runs.roots())

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from diagnostics.axis import Axis, View
 from diagnostics.figures import style
 from diagnostics.figures.thinning import finite, smooth, thin
 from diagnostics.run import Run
-
-Steps = tuple[float, float]
 
 WINDOWS = 20
 """The running mean covers one in so many of the logged points in view …"""
@@ -47,24 +46,21 @@ def has_numbers(frame: pd.DataFrame, name: str) -> bool:
     return name in frame and bool(np.isfinite(finite(frame[name])).any())
 
 
-def cut(series: pd.Series, steps: Steps | None) -> pd.Series:
-    """Return the part of a series between the first and the last step, both included."""
-    if steps is None:
+def cut(series: pd.Series, view: View) -> pd.Series:
+    """Return the part of a series between the first and the last step in view, both included."""
+    if view.steps is None:
         return series
-    return series[(series.index >= steps[0]) & (series.index <= steps[1])]
+    return series[(series.index >= view.steps[0]) & (series.index <= view.steps[1])]
 
 
-def extent(run: Run, steps: Steps | None) -> Steps:
-    """Return the first and the last step in view."""
-    if steps is not None:
-        return steps
-    ends = [
-        float(step)
-        for frame in (run.train, run.evals)
-        if len(frame)
-        for step in (frame.index.min(), frame.index.max())
-    ]
-    return (min(ends), max(ends)) if ends else (0.0, 1.0)
+def frame(drawing: go.Figure, run: Run, view: View) -> tuple[float, float]:
+    """Fit the x-axis to what is in view, and return its first and last place."""
+    first, last = view.axis.span(*(view.steps or _extent(run)))
+    if view.axis.counts_steps:
+        style.whole_steps(drawing, first, last)
+    if view.steps is not None:
+        drawing.update_xaxes(range=[first, last])
+    return first, last
 
 
 def smoothing_window(points: int) -> int:
@@ -72,16 +68,16 @@ def smoothing_window(points: int) -> int:
     return 1 if points < SHORTEST_SMOOTHED else max(3, points // WINDOWS) | 1
 
 
-def draw(drawing: go.Figure, logged: pd.Series, steps: Steps | None, look: Look) -> None:
+def draw(drawing: go.Figure, logged: pd.Series, view: View, look: Look) -> None:
     """Draw the logged values in view faint, and their running mean on top.
 
     The mean is taken over the whole log before the cut, so that the edges of the view do not
     bend, and before thinning, so that it does not depend on how many points are shown.
     """
-    seen = cut(logged, steps)
+    seen = cut(logged, view)
     window = smoothing_window(len(seen))
     if window > 1:
-        raw_x, raw = thin(seen.index, seen)
+        raw_x, raw = placed(view.axis, *thin(seen.index, seen))
         drawing.add_scatter(
             x=raw_x,
             y=raw,
@@ -92,8 +88,8 @@ def draw(drawing: go.Figure, logged: pd.Series, steps: Steps | None, look: Look)
             legendgroup=look.name,
             name=f"{look.name}, every step",
         )
-    means = cut(pd.Series(smooth(logged, window), index=logged.index), steps)
-    x, mean = thin(means.index, means)
+    means = cut(pd.Series(smooth(logged, window), index=logged.index), view)
+    x, mean = placed(view.axis, *thin(means.index, means))
     drawing.add_scatter(
         x=x,
         y=mean,
@@ -107,12 +103,12 @@ def draw(drawing: go.Figure, logged: pd.Series, steps: Steps | None, look: Look)
     )
 
 
-def draw_held_out(drawing: go.Figure, logged: pd.Series, steps: Steps | None, look: Look) -> None:
+def draw_held_out(drawing: go.Figure, logged: pd.Series, view: View, look: Look) -> None:
     """Draw held-out values as open marks that come and go with their line."""
-    series = cut(logged, steps).dropna()
+    series = cut(logged, view).dropna()
     if series.empty:
         return
-    x, y = thin(series.index, series, MAX_MARKS)
+    x, y = placed(view.axis, *thin(series.index, series, MAX_MARKS))
     drawing.add_scatter(
         x=x,
         y=y,
@@ -128,3 +124,23 @@ def draw_held_out(drawing: go.Figure, logged: pd.Series, steps: Steps | None, lo
         name=f"{look.name}, held-out",
         hovertemplate="%{y:.3~g}",
     )
+
+
+def placed(axis: Axis, steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return places and values of points (n,), those left out that have no place on the axis."""
+    if axis.counts_steps:
+        return steps, values
+    x = axis.at(steps)
+    known = np.isfinite(x)
+    return x[known], values[known]
+
+
+def _extent(run: Run) -> tuple[float, float]:
+    """Return the first and the last step of the logged rows."""
+    ends = [
+        float(step)
+        for rows in (run.train, run.evals)
+        if len(rows)
+        for step in (rows.index.min(), rows.index.max())
+    ]
+    return (min(ends), max(ends)) if ends else (0.0, 1.0)

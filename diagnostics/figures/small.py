@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from diagnostics.axis import WHOLE, View
 from diagnostics.errors import MissingMetric
 from diagnostics.figures import style
 from diagnostics.figures.lines import (
     Look,
-    Steps,
     draw,
     draw_held_out,
-    extent,
+    frame,
     has_numbers,
     side_of,
 )
@@ -41,39 +41,60 @@ class Chart:
     names: tuple[str, ...]
 
 
-CHARTS = (
-    Chart("Loss", ("loss",)),
-    Chart("Accuracy", ("rewards/accuracies", "ranking_accuracies")),
-    Chart("Gradient norm", ("grad_norm",)),
-    Chart("Learning rate", ("learning_rate",)),
-    Chart("Saturated pairs", ("saturated",)),
-    Chart("Entropy", ("entropy/chosen", "entropy/rejected")),
-    Chart("Top-1 rate", ("top1_rate/chosen", "top1_rate/rejected")),
-    Chart("Length", ("completion_tokens/chosen", "completion_tokens/rejected")),
-    Chart("KTO reference point", ("kl",)),
-    Chart("SFT term", ("sft_loss",)),
-    Chart("Log odds ratio", ("log_odds_ratio",)),
-    Chart("Odds term", ("odds_loss",)),
-    Chart("Speed", ("tokens_per_second",)),
-    Chart("Peak memory", ("memory",)),
-)
-"""In the order in which they are shown; a run draws those it has numbers for."""
+CHARTS = {
+    "Learning": (
+        Chart("Loss", ("loss",)),
+        Chart("Accuracy", ("rewards/accuracies", "ranking_accuracies")),
+        Chart("Saturated pairs", ("saturated",)),
+        Chart("Entropy", ("entropy/chosen", "entropy/rejected")),
+        Chart("KTO reference point", ("kl",)),
+        Chart("Gradient norm", ("grad_norm",)),
+        Chart("SFT term", ("sft_loss",)),
+        Chart("Log odds ratio", ("log_odds_ratio",)),
+        Chart("Odds term", ("odds_loss",)),
+        Chart("Top-1 rate", ("top1_rate/chosen", "top1_rate/rejected")),
+    ),
+    "Optimizer": (
+        Chart("Learning rate", ("learning_rate",)),
+        Chart("Curvature of a step", ("curvature",)),
+        Chart("First-order share", ("entanglement/share",)),
+        Chart("Step, as promised", ("first_order/chosen", "first_order/rejected")),
+        Chart("Step, as measured", ("virtual_step/chosen", "virtual_step/rejected")),
+        Chart("Gradient cosine", ("entanglement/cosine",)),
+        Chart("Band slack", ("entanglement/slack",)),
+    ),
+    "Data": (
+        Chart("Length", ("completion_tokens/chosen", "completion_tokens/rejected")),
+        Chart("Reference log-prob", ("ref_logps/chosen", "ref_logps/rejected")),
+        Chart("Ranking accuracy, per token", ("ranking_accuracies_per_token",)),
+    ),
+    "Machine": (
+        Chart("Token rate", ("tokens_per_second",)),
+        Chart("Example rate", ("examples_per_second",)),
+        Chart("Peak memory", ("memory",)),
+    ),
+}
+"""By group, in the order in which they are shown; a run draws those it has numbers for."""
 
 
-def charts(run: Run) -> list[Chart]:
-    """Return the small charts that the run has at least one finite number for."""
-    found = []
-    for chart in CHARTS:
-        names = tuple(name for name in chart.names if _known(run, name))
-        if names:
-            found.append(Chart(chart.title, names))
+def groups(run: Run) -> dict[str, list[Chart]]:
+    """Return the small charts that the run has at least one finite number for, by group."""
+    found = {}
+    for group, members in CHARTS.items():
+        known = [
+            Chart(chart.title, names)
+            for chart in members
+            if (names := tuple(name for name in chart.names if _known(run, name)))
+        ]
+        if known:
+            found[group] = known
     return found
 
 
 def small(
     run: Run,
     names: Sequence[str],
-    steps: Steps | None = None,
+    view: View = WHOLE,
     height: int = 235,
 ) -> go.Figure:
     """Return a small chart of one or a few columns; held-out values are open marks.
@@ -98,16 +119,14 @@ def small(
     if unit.startswith("fraction") and np.ptp(_numbers(run, known)) == 0:
         ticks["range"] = [-0.05, 1.05]  # a constant would be drawn on a range below and above it
     drawing = style.figure(
-        height, style.step_axis(nticks=5), style.axis(unit, exponentformat="power", **ticks)
+        height, style.along(view.axis, nticks=5), style.axis(unit, exponentformat="power", **ticks)
     )
-    style.whole_steps(drawing, *extent(run, steps))
+    frame(drawing, run, view)
     for number, name in enumerate(known):
         if name in run.train:
-            draw(drawing, run.train[name], steps, _look(name, number))
+            draw(drawing, run.train[name], view, _look(name, number))
         if name in run.evals:
-            draw_held_out(drawing, run.evals[name], steps, _look(name, number))
-    if steps:
-        drawing.update_xaxes(range=list(steps))
+            draw_held_out(drawing, run.evals[name], view, _look(name, number))
     drawing.update_layout(
         showlegend=len(known) > 1, hovermode="x unified", margin={"t": 26 if len(known) > 1 else 8}
     )

@@ -142,6 +142,8 @@ def _run(
     if contents.remarks:
         texts = [str(one.get("text", "")) for one in contents.remarks]
         header = {**header, "remarks": list(dict.fromkeys(texts))}
+    if contents.end and contents.end.get("message"):
+        header = {**header, "ended": str(contents.end["message"])}
     versions = header.get("versions")
     method = str(header["method"]) if header.get("method") else None
     config = _config(header, folder)

@@ -1,7 +1,7 @@
 """How a figure is put on a page: full width, described for screen readers, and to be taken along.
 
-Below each figure stands one small button. It offers the picture as the screen shows it, as PNG
-or SVG, made in the browser, and the numbers as CSV, made when somebody asks for them.
+Beside its title, or else below it, stands one small button. It offers the picture as the screen
+shows it, as PNG or SVG, made in the browser, and the numbers as CSV, made when somebody asks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import streamlit as st
 
 from diagnostics.figures.data import csv, drawn
 from pages.components.picture import picture
+from pages.components.text import literal
 
 CONFIG = {
     "displaylogo": False,
@@ -26,7 +27,7 @@ Table = Callable[[], Any]
 """Returns the pandas table of a figure, with units in its column heads."""
 
 
-def show(drawing: Any, key: str, alt: str, data: Table | None = None) -> None:
+def show(drawing: Any, key: str, alt: str, data: Table | None = None, title: str = "") -> None:
     """Show a plotly figure and what can be taken along from it.
 
     Parameters
@@ -36,10 +37,17 @@ def show(drawing: Any, key: str, alt: str, data: Table | None = None) -> None:
     data
         Returns the whole table behind the figure; called when somebody downloads it. Without,
         the table holds the points that are drawn.
+    title
+        Stands above the figure, the button beside it; without, the button stands below.
     """
     with st.container(gap=None):
+        if title:
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.markdown(f"**{literal(title)}**")
+                downloads(drawing, key, alt, data)
         st.plotly_chart(drawing, width="stretch", key=key, alt=alt, config=CONFIG)
-        downloads(drawing, key, alt, data)
+        if not title:
+            downloads(drawing, key, alt, data)
 
 
 def downloads(drawing: Any, key: str, alt: str, data: Table | None = None) -> None:

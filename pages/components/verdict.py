@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import streamlit as st
 
 from diagnostics.diagnosis import Diagnosis
@@ -10,7 +14,8 @@ from diagnostics.intervals import Interval
 from diagnostics.pathologies import PATHOLOGIES, explanation
 from diagnostics.phases import Movement, RegimeVerdict
 from diagnostics.regimes import Regime
-from diagnostics.verdicts import Advice, Status
+from diagnostics.report import FRAMEWORKS, STRENGTHS
+from diagnostics.verdicts import CONFIGURED, INDICATED, MEASURED, Evidence, Status, Verdict
 from pages.components.explanation import explain
 from pages.components.text import bounds, literal, percent, plain, sentence, signed
 
@@ -21,6 +26,15 @@ COLOURS = {
     Regime.REVERSED: "red",
     Regime.MARGIN_LOSS: "red",
 }
+
+SUPPORT = {
+    MEASURED: "measured, a measurement predicts the movement",
+    INDICATED: "indicated, a property of the pairs makes it likely",
+    CONFIGURED: "configured, a setting does it by design",
+}
+
+# The caveat tells the tide with its interval; the pathology's clause on it would say it again.
+TIDE_CAVEAT, TIDE_CLAUSE = "tide-corrected", "against the tide"
 
 TITLES = {one.name: one.title for one in PATHOLOGIES}
 
@@ -45,9 +59,14 @@ def status_badge(status: str) -> None:
     st.badge(label, color=colour)
 
 
-def card(verdict: RegimeVerdict, status: str) -> None:
-    """Show the verdict: regime, one sentence, its numbers with intervals, its caveats."""
-    with st.container(border=True, key="verdict"):
+def card(diagnosis: Diagnosis, status: str, note: str = "") -> None:
+    """Show the verdict: one sentence, its numbers, how sure, why, and what to try first.
+
+    `note` says what the status does not: why a run failed, or since when it has been silent.
+    """
+    verdict = diagnosis.regime
+    leading = _leading(diagnosis)
+    with st.container(border=True, key="verdict", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             badge(verdict.regime)
             status_badge(status)
@@ -55,51 +74,172 @@ def card(verdict: RegimeVerdict, status: str) -> None:
                 st.badge(verdict.severity, color="gray", help="By the change in nats per token.")
             if verdict.benign:
                 st.badge("within the tide", color="green", help="No more than any typical text.")
+            if note:
+                st.caption(literal(sentence(note)), width="content")
         st.markdown(f"### {literal(sentence(verdict.sentence))}")
         if verdict.estimate.n_pairs:
             _numbers(verdict)
         elif verdict.movement is not None:
             _logged(verdict, verdict.movement)
-        for caveat in verdict.caveats:
-            st.caption(f"△ {literal(sentence(caveat))}")
-        if verdict.evidence:
-            with st.expander("What this rests on"):
-                _evidence(verdict)
-        with st.expander("What this means, and what to try"):
-            explain(explanation(verdict.regime))
+        st.caption("  \n".join(_small_print(verdict)))
+        _reasons(diagnosis, leading)
+        _more(diagnosis, leading)
 
 
-def pathologies(diagnosis: Diagnosis) -> None:
-    """Show what is wrong with a run, each with its sentence and what to try; nothing if nothing."""
-    for one in (*diagnosis.present, *diagnosis.suspected):
-        title = TITLES.get(one.pathology, one.pathology)
-        colour = "red" if one.status is Status.PRESENT else "orange"
-        with st.container(border=True):
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.markdown(f"**{literal(title)}**")
-                st.badge(one.status.value, color=colour)
-                if one.severity:
-                    st.badge(one.severity, color="gray")
-            # The pathology of the regime begins with what the card above says already.
-            rest = one.sentence.removeprefix(diagnosis.regime.sentence).lstrip("; ")
-            if rest:
-                st.markdown(literal(sentence(rest)))
-            for advice in one.advice:
-                _advice(advice)
-            for unseen in one.unseen:
-                st.caption(f"△ {literal(sentence(unseen))}")
+def _leading(diagnosis: Diagnosis) -> Verdict | None:
+    """Return the alarm that says the same as the regime, None where there is none."""
+    found = (*diagnosis.present, *diagnosis.suspected)
+    return next((one for one in found if one.pathology == diagnosis.leading), None)
 
 
-def _advice(advice: Advice) -> None:
-    with st.expander(f"Try: {literal(sentence(advice.action))}"):
-        for name, text in (
-            ("Expected", advice.expected),
-            ("Risk", advice.risk),
-            (f"Evidence {advice.strength}", advice.source),
-        ):
-            st.markdown(f"{name}: {literal(sentence(text))}")
+def _small_print(verdict: RegimeVerdict) -> list[str]:
+    """Return how sure the verdict is, what its numbers are, and its caveats, a line each."""
+    lines = [literal(sentence(f"confidence {verdict.confidence}"))]
+    if verdict.estimate.n_pairs:
+        split = verdict.estimate.split.replace("_", "-").capitalize()
+        lines[0] += f" {split} probe pairs at step {verdict.estimate.step:,}; Δ in nats per token."
+    elif verdict.movement is not None:
+        unit = literal(verdict.movement.unit)
+        lines[0] += f" From the logged rewards, in {unit}: the log has no probe set."
+    return lines + [f"△ {literal(sentence(one))}" for one in verdict.caveats]
+
+
+def _reasons(diagnosis: Diagnosis, leading: Verdict | None) -> None:
+    """Show the best supported cause and the first thing to try, one line each."""
+    lines = []
+    beyond = _beyond(diagnosis.regime, leading) if leading else ""
+    if beyond:
+        lines.append(literal(sentence(beyond)))
+    if diagnosis.causes:
+        first = diagnosis.causes[0]
+        lines.append(f"**Why** {literal(sentence(first.sentence))} :gray[{first.strength}]")
+    elif diagnosis.unexplained:
+        lines.append(f"**Why** {literal(sentence(diagnosis.unexplained))}")
+    if leading and leading.advice:
+        lines.append(_first(diagnosis, leading))
+    if lines:
+        st.markdown("\n\n".join(lines))
+
+
+def _beyond(verdict: RegimeVerdict, leading: Verdict) -> str:
+    """Return what the pathology says beyond the verdict's own sentence and caveats."""
+    rest = leading.sentence.removeprefix(verdict.sentence).lstrip("; ")
+    told = any(TIDE_CAVEAT in one for one in verdict.caveats)
+    return "; ".join(one for one in rest.split("; ") if not (told and one.endswith(TIDE_CLAUSE)))
+
+
+def _first(diagnosis: Diagnosis, found: Verdict) -> str:
+    """Return the first thing to try, with what to write in the run's own framework."""
+    advice = found.advice[0]
+    flag = advice.flags.get(diagnosis.run.source.framework, "")
+    code = f" `{flag}`" if flag and not set(flag) & {"`", "\n"} else ""
+    return f"**Try first** {literal(sentence(advice.action))}{code}"
+
+
+def _more(diagnosis: Diagnosis, leading: Verdict | None) -> None:
+    """Show the rest of the verdict behind one line: remedies, causes, numbers, meaning."""
+    verdict = diagnosis.regime
+    parts: dict[str, Callable[[], None]] = {}
+    if leading and leading.advice:
+        parts["What to try"] = partial(_remedies, leading)
+    if diagnosis.causes:
+        parts["Why"] = partial(_causes, diagnosis)
+    if verdict.evidence:
+        parts["The numbers"] = partial(_evidence, verdict.evidence)
+    parts["What it means"] = partial(explain, explanation(verdict.regime))
+    with st.expander(" · ".join(parts)):
+        for tab, show in zip(st.tabs(list(parts)), parts.values(), strict=True):
+            with tab:
+                show()
+
+
+def findings(diagnosis: Diagnosis) -> None:
+    """Show what else is wrong with a run, each with its sentence and what to try first."""
+    leading = _leading(diagnosis)
+    others = [one for one in (*diagnosis.present, *diagnosis.suspected) if one is not leading]
+    if others:
+        with st.grid(min(2, len(others)), min_column_width=380, gap="small"):
+            for one in others:
+                _finding(diagnosis, one)
+    elif leading is None:
+        counts = Counter(one.status for one in diagnosis.verdicts)
+        unknown = counts[Status.UNKNOWN]
+        rest = f"; {unknown} cannot tell from this log" if unknown else ""
+        st.caption(f"None of {len(diagnosis.verdicts)} checks found anything wrong{rest}.")
+
+
+def _finding(diagnosis: Diagnosis, found: Verdict) -> None:
+    with st.container(border=True, gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f"**{literal(_title(found))}**", width="content")
+            colour = "red" if found.status is Status.PRESENT else "orange"
+            st.badge(found.status.value, color=colour)
+            if found.severity:
+                st.badge(found.severity, color="gray")
+            if found.since is not None:
+                st.badge(f"since step {found.since:,}", color="gray")
+        lines = [literal(sentence(found.sentence))]
+        if found.advice:
+            lines.append(_first(diagnosis, found))
+        st.markdown("\n\n".join(lines))
+        more = len(found.advice) - 1
+        label = "How" + (f", and {more} more to try" if more > 0 else "")
+        with st.expander(label if found.advice else "The numbers, and what it means"):
+            _remedies(found)
+            if found.evidence:
+                _evidence(found.evidence)
+            if not found.advice:
+                explain(explanation(found.pathology))
+
+
+def checks(diagnosis: Diagnosis) -> None:
+    """Show what every check said, the clear ones and those that could not tell among them."""
+    counts = Counter(one.status for one in diagnosis.verdicts)
+    told = ", ".join(f"{counts[status]} {status.value}" for status in Status if counts[status])
+    with st.expander(f"Every check: {told}"):
+        st.dataframe(
+            {
+                "Check": [_title(one) for one in diagnosis.verdicts],
+                "Result": [one.status.value for one in diagnosis.verdicts],
+                "What was seen": [sentence(one.sentence) for one in diagnosis.verdicts],
+                "What was not": [" ".join(map(sentence, one.unseen)) for one in diagnosis.verdicts],
+            },
+            hide_index=True,
+            column_config={"What was seen": st.column_config.TextColumn(width="large")},
+            key="checks",
+        )
+
+
+def _title(found: Verdict) -> str:
+    return TITLES.get(found.pathology, found.pathology)
+
+
+def _remedies(found: Verdict) -> None:
+    """Show everything to try, each with what it should do, what it may cost and who says so."""
+    for number, advice in enumerate(found.advice, start=1):
+        st.markdown(f"**{number}. {literal(sentence(advice.action))}**")
+        st.markdown(
+            f"Expected: {literal(sentence(advice.expected))}  \n"
+            f"Risk: {literal(sentence(advice.risk))}  \n"
+            f"Evidence: {STRENGTHS.get(advice.strength, advice.strength)}, "
+            f"{literal(sentence(advice.source))}"
+        )
         for framework, flag in advice.flags.items():
-            st.code(f"{framework}: {flag}", language=None, wrap_lines=True)
+            st.caption(FRAMEWORKS.get(framework, framework))
+            st.code(flag, language=None, wrap_lines=True)
+    for unseen in found.unseen:
+        st.caption(f"△ {literal(sentence(unseen))}")
+
+
+def _causes(diagnosis: Diagnosis) -> None:
+    """Show why both sides moved so: each cause with its numbers, how sure, what would settle it."""
+    for number, cause in enumerate(diagnosis.causes, start=1):
+        st.markdown(f"**{number}. {literal(sentence(cause.sentence))}**")
+        st.markdown(
+            f"How sure: {SUPPORT.get(cause.strength, cause.strength)}.  \n"
+            f"To settle it: {literal(sentence(cause.settle))}"
+        )
+        _evidence(cause.evidence)
 
 
 def _logged(verdict: RegimeVerdict, moved: Movement) -> None:
@@ -115,7 +255,6 @@ def _logged(verdict: RegimeVerdict, moved: Movement) -> None:
                 bounds(verdict.share, 2),
                 "Part of the margin's growth that the chosen side carried.",
             )
-    st.caption(f"From the logged rewards, in {literal(moved.unit)}: the log has no probe set.")
 
 
 def _numbers(verdict: RegimeVerdict) -> None:
@@ -142,10 +281,6 @@ def _numbers(verdict: RegimeVerdict) -> None:
                 "Forward KL from the initial policy, nats per token: how far its own samples "
                 "have fallen.",
             )
-    st.caption(
-        f"{estimate.n_pairs:,} {estimate.split.replace('_', '-')} probe pairs at step "
-        f"{estimate.step:,}; Δ in nats per token."
-    )
 
 
 def _change(label: str, interval: Interval, text: str) -> None:
@@ -164,8 +299,7 @@ def _metric(label: str, value: str, spread: str, text: str) -> None:
         st.caption(spread)
 
 
-def _evidence(verdict: RegimeVerdict) -> None:
-    rows = verdict.evidence
+def _evidence(rows: Sequence[Evidence]) -> None:
     st.dataframe(
         {
             "Quantity": [row.quantity for row in rows],
@@ -176,7 +310,6 @@ def _evidence(verdict: RegimeVerdict) -> None:
         },
         hide_index=True,
     )
-    st.caption(f"Confidence: {literal(verdict.confidence)}.")
 
 
 def _rounded(value: float | None) -> str:

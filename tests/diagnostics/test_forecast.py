@@ -166,7 +166,6 @@ def test_every_example_is_forecast_or_refused(regime):
 
 def test_the_path_ahead_begins_at_the_last_evaluation_and_passes_the_crossing():
     chosen, rejected = TILTS["ideal at first"]
-    share, kappa = truth(chosen, rejected)
     steps = range(0, 120, 10)
     path = trajectory(gaussian_tilt(chosen, rejected, steps))
     got = forecast(path, final_step=240)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from diagnostics.axis import View
 from diagnostics.errors import MissingMetric
 from diagnostics.examples import example
 from diagnostics.figures import style
@@ -75,7 +76,7 @@ def test_a_long_run_leaves_the_server_thinned_with_its_spike() -> None:
 
 
 def test_a_window_is_cut_before_thinning_so_that_every_step_shows() -> None:
-    figure = curves(long_run(), steps=(5_000, 5_400))
+    figure = curves(long_run(), view=View(steps=(5_000, 5_400)))
     raw = next(trace for trace in figure.data if trace.name == "chosen, every step")
     assert list(raw.x) == list(range(5_000, 5_401))
     assert figure.layout.xaxis.range == (5_000, 5_400)
@@ -84,7 +85,7 @@ def test_a_window_is_cut_before_thinning_so_that_every_step_shows() -> None:
 def test_a_window_does_not_bend_the_mean_at_its_edges() -> None:
     run = long_run(2_000)
     run = replace(run, train=run.train.assign(**{"rewards/chosen": np.arange(2_000.0)}))
-    figure = curves(run, steps=(500, 900))
+    figure = curves(run, view=View(steps=(500, 900)))
     mean = next(trace for trace in figure.data if trace.name == "chosen")
     assert mean.y[0] == pytest.approx(499.0)
     assert mean.y[-1] == pytest.approx(899.0)
@@ -97,14 +98,16 @@ def test_the_smoothing_and_the_open_marks_are_said() -> None:
         "open marks are held-out pairs."
     )
     bare = replace(run, evals=run.evals.iloc[:0])
-    assert reading_aid(bare, "rewards", (1, 20)) == "Lines are the values as logged."
+    assert reading_aid(bare, "rewards", View(steps=(1, 20))) == "Lines are the values as logged."
 
 
 def test_phases_are_shaded_in_turn_and_named_where_there_is_room() -> None:
     bands = [Band(0, 10, "narrow"), Band(10, 120, "first"), Band(120, 200, "second")]
     figure = curves(example("ideal"), bands=bands)
-    fills = [shape.fillcolor for shape in figure.layout.shapes]
+    fills = [shape.fillcolor for shape in figure.layout.shapes if shape.type == "rect"]
     assert fills == [style.SHADE, "rgba(0,0,0,0)", style.SHADE]
+    changes = [shape.x0 for shape in figure.layout.shapes if shape.type == "line"]
+    assert changes == [10, 120]
     assert [note.text for note in figure.layout.annotations] == ["first", "second"]
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from diagnostics.axis import NAMES
 from diagnostics.errors import MissingMetric
 from diagnostics.examples import example, nan_ridden
-from diagnostics.figures.small import CHARTS, charts, log_ticks, not_finite, small
+from diagnostics.figures.curves import FAMILIES
+from diagnostics.figures.small import CHARTS, groups, log_ticks, not_finite, small
 from diagnostics.run import Run
 from diagnostics.schema import METRICS, metric
 
@@ -24,7 +26,10 @@ def run_with(**columns: list[float]) -> Run:
     return replace(run, train=pd.DataFrame(named, index=index))
 
 
-@pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.title)
+ALL = [chart for members in CHARTS.values() for chart in members]
+
+
+@pytest.mark.parametrize("chart", ALL, ids=lambda chart: chart.title)
 def test_a_chart_draws_schema_columns_of_one_unit(chart: object) -> None:
     names = chart.names  # type: ignore[attr-defined]
     assert set(names) <= set(METRICS)
@@ -37,8 +42,17 @@ def test_two_units_are_refused() -> None:
 
 
 def test_only_what_the_run_logs_is_offered() -> None:
-    found = charts(run_with(loss=[0.7, 0.6], kl=[float("nan")] * 2))
-    assert [chart.title for chart in found] == ["Loss"]
+    found = groups(run_with(loss=[0.7, 0.6], kl=[float("nan")] * 2))
+    assert {group: [one.title for one in members] for group, members in found.items()} == {
+        "Learning": ["Loss"]
+    }
+
+
+def test_no_metric_of_the_schema_is_left_without_a_figure() -> None:
+    drawn = {name for chart in ALL for name in chart.names}
+    drawn |= {name for names in FAMILIES.values() for name in names}
+    drawn |= {"entanglement/q", "entanglement/q_star"}  # in the figure of the band
+    assert set(METRICS) - drawn == set(NAMES) & set(METRICS)  # what curves are drawn along
 
 
 def test_a_missing_column_is_said() -> None:
@@ -99,8 +113,9 @@ def test_a_column_logged_now_and_then_is_no_finding() -> None:
 
 def test_a_nan_ridden_run_draws_every_chart_it_offers() -> None:
     run = nan_ridden()
-    assert charts(run)
-    for chart in charts(run):
+    found = [chart for members in groups(run).values() for chart in members]
+    assert found
+    for chart in found:
         for trace in small(run, chart.names).data:
             assert not np.isinf(np.asarray(trace.y, dtype=float)).any()
 
