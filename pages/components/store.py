@@ -17,7 +17,7 @@ import streamlit as st
 
 from diagnostics.diagnosis import Diagnosis, diagnose
 from diagnostics.errors import DiagnosticsError
-from diagnostics.readers import fingerprint, read_all
+from diagnostics.readers import Follower, fingerprint
 from diagnostics.renewal import is_due
 from diagnostics.run import Run
 from diagnostics.share import SPLITS, ShareEstimate, trajectory
@@ -42,6 +42,7 @@ class Slot:
         self.path = path
         self.problem = ""
         self.runs: Sequence[Run] = ()
+        self._follower = Follower(path)
         self._mark: str | None = None
         self._judged: dict[int, Judged] = {}
         self._lock = threading.RLock()
@@ -53,7 +54,7 @@ class Slot:
             if mark == self._mark:
                 return
             try:
-                self.runs, self.problem = read_all(self.path), ""
+                self.runs, self.problem = self._follower.read(mark), ""
             except DiagnosticsError as problem:
                 self.runs, self.problem = (), str(problem)
             except OSError as problem:
