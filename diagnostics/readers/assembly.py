@@ -205,7 +205,7 @@ def _frame(rows: Sequence[Record], steps: Ints, said: list[str]) -> pd.DataFrame
                 left_out.add(name)
     if left_out:
         said.append(f"{len(left_out)} columns beyond the first {MOST_COLUMNS} were left out.")
-    return pd.DataFrame(table, index=pd.Index(index, dtype=np.int64, name="step"))
+    return pd.DataFrame(table, index=pd.Index(index, dtype=np.int64, name="step"), copy=False)
 
 
 # A log of more columns is damaged, or made to fill the memory.
@@ -287,7 +287,7 @@ def _renamed(frame: pd.DataFrame, found: identity.Identity, dropped: set[str]) -
         else table[name]
         for name in (*ordered, *others[:MOST_UNRECOGNISED])
     }
-    return pd.DataFrame(columns, index=frame.index)
+    return pd.DataFrame(columns, index=frame.index, copy=False)
 
 
 def _with_margins(frame: pd.DataFrame) -> pd.DataFrame:

@@ -36,7 +36,7 @@ def column(frame: pd.DataFrame, name: str) -> Floats:
     if name not in frame:
         return np.full(len(frame), np.nan)
     values = frame[name].to_numpy()
-    found = numbers(values.tolist()) if values.dtype == object else values.astype(np.float64)
+    found = numbers(values.tolist()) if values.dtype == object else np.asarray(values, float)
     return np.full(len(frame), np.nan) if found is None else np.asarray(found)
 
 

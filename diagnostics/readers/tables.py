@@ -189,12 +189,13 @@ def _run(columns: Columns, origin: Origin) -> Run:
     frames = []
     for wanted in (~evals & keep, evals & keep):
         own = steps[wanted]
-        if len(own) and (np.diff(own) <= 0).any():
+        if len(own) and (own[1:] <= own[:-1]).any():
             if count <= MOST_RECORDS:
                 return _through_records(columns, steps, evals, origin)
             wanted = np.flatnonzero(wanted)[_last_of_each(own)]
             own = steps[wanted]
-        frames.append(_frame({name: values[wanted] for name, values in columns.items()}, own))
+        rows = slice(None) if len(own) == count else wanted
+        frames.append(_frame({name: values[rows] for name, values in columns.items()}, own))
     train, eval_frame = _separated(*frames)
     return assemble_frames(train, eval_frame, origin)
 
@@ -209,7 +210,8 @@ def _last_of_each(steps: Any) -> Any:
 def _eval_rows(kinds: Any, count: int) -> Any:
     if kinds is None:
         return np.zeros(count, bool)
-    return np.array([str(kind).strip().lower() in _EVAL for kind in kinds], dtype=bool)
+    codes, words = pd.factorize(pd.Series(kinds, dtype=object).astype(str))
+    return np.array([word.strip().lower() in _EVAL for word in words], dtype=bool)[codes]
 
 
 def _steps(given: Any, evals: Any, said: list[str]) -> Any:
@@ -238,13 +240,16 @@ def _frame(columns: Columns, steps: Any) -> pd.DataFrame:
     if not len(steps):
         return empty_steps()
     index = pd.Index(steps, dtype=np.int64, name="step")
-    return pd.DataFrame({n: v for n, v in columns.items() if not _is_empty(v)}, index=index)
+    # Most columns are as they were read: of a log that grows, they are not copied again.
+    own = {name: values for name, values in columns.items() if not _is_empty(values)}
+    return pd.DataFrame(own, index=index, copy=False)
 
 
 def _is_empty(values: Any) -> bool:
     if values.dtype == object:
         return all(value is None for value in values)
-    return bool(np.isnan(values).all())
+    # Mostly the first row tells.
+    return bool(np.isnan(values[:1]).all() and np.isnan(values).all())
 
 
 def _separated(train: pd.DataFrame, evals: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
