@@ -72,6 +72,8 @@ def heading(reading: runs.Reading, run: Run, diagnosis: Diagnosis) -> None:
         st.title(literal(reading.name), width="content")
         st.caption(literal(" · ".join(facts)), width="content")
         st.space("stretch")
+        if len(run.probes):
+            link.to_pairs(reading.entry.key, "Pairs")
         link.to_compare([reading.entry.key], "Compare with …")
         report.button([diagnosis], reading.name)
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from diagnostics.axis import Axis, View
 from diagnostics.figures import style
-from diagnostics.figures.thinning import finite, smooth, thin
+from diagnostics.figures.thinning import finite, mean_line, thin
 from diagnostics.run import Run
 
 WINDOWS = 20
@@ -48,9 +48,18 @@ def has_numbers(frame: pd.DataFrame, name: str) -> bool:
 
 def cut(series: pd.Series, view: View) -> pd.Series:
     """Return the part of a series between the first and the last step in view, both included."""
+    return series.iloc[_part(series, view)]
+
+
+def _part(series: pd.Series, view: View) -> slice:
+    """Return the places of the rows in view; steps ascend."""
     if view.steps is None:
-        return series
-    return series[(series.index >= view.steps[0]) & (series.index <= view.steps[1])]
+        return slice(0, len(series))
+    first, last = view.steps
+    steps = series.index.to_numpy()
+    return slice(
+        int(np.searchsorted(steps, first)), int(np.searchsorted(steps, last, side="right"))
+    )
 
 
 def frame(drawing: go.Figure, run: Run, view: View) -> tuple[float, float]:
@@ -88,8 +97,7 @@ def draw(drawing: go.Figure, logged: pd.Series, view: View, look: Look) -> None:
             legendgroup=look.name,
             name=f"{look.name}, every step",
         )
-    means = cut(pd.Series(smooth(logged, window), index=logged.index), view)
-    x, mean = placed(view.axis, *thin(means.index, means))
+    x, mean = placed(view.axis, *mean_line(logged.index, logged, window, part=_part(logged, view)))
     drawing.add_scatter(
         x=x,
         y=mean,

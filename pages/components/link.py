@@ -6,6 +6,8 @@ The first deep link to a fresh server runs a page without `app.py`, so navigatio
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
@@ -15,6 +17,7 @@ from pages.components.text import literal
 OVERVIEW = "pages/overview.py"
 RUN = "pages/run.py"
 COMPARE = "pages/compare.py"
+PAIRS = "pages/pairs.py"
 TRAIN = "pages/train.py"
 IMPORT = "pages/import_log.py"
 REFERENCE = "pages/reference.py"
@@ -30,6 +33,7 @@ def navigation(here: str) -> bool:
         _link(OVERVIEW, "All runs")
         _link(RUN, "One run")
         _link(COMPARE, "Compare")
+        _link(PAIRS, "Pairs")
         _link(IMPORT, "Import")
         _link(TRAIN, "Train")
         _link(REFERENCE, "Reference")
@@ -46,7 +50,17 @@ def to_key(key: str, label: str) -> None:
     _link(RUN, literal(label), {"run": key})
 
 
-def _link(page: str, label: str, query: dict[str, str] | None = None) -> None:
+def to_compare(keys: Sequence[str], label: str) -> None:
+    """Show a link to the comparison of the runs with these keys."""
+    _link(COMPARE, label, {"runs": list(keys)})
+
+
+def to_pairs(key: str, label: str) -> None:
+    """Show a link to the pairs of the run with this key."""
+    _link(PAIRS, label, {"run": key})
+
+
+def _link(page: str, label: str, query: Mapping[str, str | list[str]] | None = None) -> None:
     try:
         st.page_link(page, label=label, icon="", query_params=query)
     except StreamlitPageNotFoundError:
