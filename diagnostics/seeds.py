@@ -63,18 +63,23 @@ class GroupContrast:
 
 @dataclass(frozen=True)
 class SeedBand:
-    """A group's course over what it is matched by: median, lowest and highest of `seeds` runs.
+    """A group's course over what it is matched by: median, lowest and highest of its `runs`.
 
     `at` (P,) are steps, margins or drifts; the rest (P,) [nats per token].
     """
 
     label: str
-    seeds: int
+    runs: tuple[str, ...]
     quantity: str
     at: Floats
     median: Floats
     low: Floats
     high: Floats
+
+    @property
+    def seeds(self) -> int:
+        """The number of its runs."""
+        return len(self.runs)
 
 
 def seed_groups(
@@ -150,6 +155,7 @@ def _bands(label: str, tracks: list[Track], matched: str) -> list[SeedBand]:
     if not (np.isfinite([first, last]).all() and last > first):
         return []
     at = np.linspace(first, last, PLACES)
+    runs = tuple(track.run.name for track in tracks)
     places = [[track.at(matched, float(one)) for one in at] for track in tracks]
     found = []
     for quantity in QUANTITIES:
@@ -160,7 +166,7 @@ def _bands(label: str, tracks: list[Track], matched: str) -> list[SeedBand]:
         if np.isfinite(values).all():
             low, high = values.min(axis=0), values.max(axis=0)
             median = np.median(values, axis=0)
-            found.append(SeedBand(label, len(tracks), quantity, at, median, low, high))
+            found.append(SeedBand(label, runs, quantity, at, median, low, high))
     return found
 
 

@@ -9,6 +9,7 @@ from diagnostics.contrasts import Contrast, Difference
 from diagnostics.intervals import in_words, number
 from diagnostics.naming import RegimeVerdict
 from diagnostics.regimes import Regime
+from diagnostics.seeds import GroupContrast
 from diagnostics.tracks import QUANTITIES
 
 # Which way is better, and how the best is said of a run.
@@ -60,7 +61,8 @@ def regimes_in_words(named: Sequence[tuple[str, RegimeVerdict]]) -> str:
     for regime, words in _DOES.items():
         names = [name for name, verdict in named if verdict.regime is regime]
         if names:
-            said.append(f"{words} {listed(names)}")
+            several = len(names) > _MOST_NAMED
+            said.append(f"{words} {f'{len(names)} runs' if several else listed(names)}")
     return "; ".join(said)
 
 
@@ -77,6 +79,27 @@ def standings(contrasts: Sequence[Contrast], against_first: bool) -> tuple[str, 
         # Sizes in several units make no one order.
         if duels and len({duel.found.unit for duel in duels}) == 1:
             said.append(_against(quantity, duels) if against_first else _leader(quantity, duels))
+    return tuple(said)
+
+
+def group_standings(between: Sequence[GroupContrast]) -> tuple[str, ...]:
+    """Return in what each group of seeds differs from the first one beyond the luck of seeds."""
+    if not between:
+        return ()
+    first, said = between[0].first, []
+    for one in between:
+        clear = [
+            f"{SIDES[found.quantity]} ({number(found.interval.value, sign=True)} {found.unit})"
+            for found in one.differences
+            if found.beyond_noise
+        ]
+        if clear:
+            said.append(f"over seeds, {one.second} differs from {first} in {listed(clear)}")
+    rest = len(between) - len(said)
+    if rest:
+        groups = "no group" if rest == len(between) else f"{rest} of {len(between)} groups"
+        verb = "differs" if rest == len(between) else "do not differ"
+        said.append(f"over seeds, {groups} {verb} from {first} beyond noise")
     return tuple(said)
 
 

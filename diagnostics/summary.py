@@ -21,7 +21,7 @@ from diagnostics.seeds import (
     seed_bands,
     seed_groups,
 )
-from diagnostics.standings import listed, regimes_in_words, standings
+from diagnostics.standings import group_standings, listed, regimes_in_words, standings
 from diagnostics.tracks import Track, tracks_of
 
 # With more runs, each is held against the first one only: pairs grow with the square.
@@ -61,7 +61,7 @@ class Summary:
             regimes_in_words([(row.name, row.verdict) for row in self.rows]),
             *standings(self.contrasts, many),
             *self._price(),
-            *self._between(),
+            *group_standings(self.between),
             *self._settings(),
         )
 
@@ -96,7 +96,7 @@ class Summary:
             *self.within,
             *self.refused,
             *self._efficiencies(),
-            *self._seeds(),
+            *self.seeds,
             *self._between(),
         )
 
@@ -134,14 +134,16 @@ class Summary:
             for name, found in self._known_efficiency()
         ]
 
-    def _seeds(self) -> list[str]:
-        return [
+    @property
+    def seeds(self) -> tuple[str, ...]:
+        """One sentence a group of seeds: where its runs end on average."""
+        return tuple(
             f"over {len(group.runs)} seeds ({', '.join(group.runs)}): chosen "
             f"{in_words(group.chosen, sign=True)}, rejected {in_words(group.rejected, sign=True)} "
             "nats per token"
             for group in self.groups
             if isfinite(group.chosen.value)
-        ]
+        )
 
     def _between(self) -> list[str]:
         return [

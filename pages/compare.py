@@ -7,23 +7,27 @@ from collections.abc import Sequence
 import streamlit as st
 
 from diagnostics.contrasts import MATCHES
-from diagnostics.figures import style
-from diagnostics.figures.plane import Track, plane
-from diagnostics.summary import summarise
-from pages.components import figure, report, runs, states
+from pages.components import comparison, live, report, runs, states
 from pages.components.link import navigation
-from pages.components.table import table
-from pages.components.text import literal, sentence
 
 # More runs cannot be told apart on one page.
 MOST = 20
+WHY = {
+    "step": "Each two runs at the last step that both have reached. Methods do not share a clock, "
+    "so a faster one looks better here.",
+    "margin": "Each two runs where they had gained the same margin: who paid for it, and on which "
+    "side.",
+    "drift": "Each two runs where they had moved as far from the initial policy: what that "
+    "distance bought.",
+}
+SPLITS = {"quantity": "a quantity", "run": "a run"}
 
 
 def matching() -> str:
     """Show where runs are held against each other, tied to `?at=` in the URL."""
     return (
         st.segmented_control(
-            "Compared at the same",
+            "At the same",
             MATCHES,
             default=MATCHES[0],
             required=True,
@@ -34,41 +38,82 @@ def matching() -> str:
     )
 
 
-@st.fragment(run_every=runs.LIVE_SECONDS)
-def body(picked: Sequence[runs.Entry], matched: str) -> None:
-    """Draw the comparison, again whenever a log has grown."""
-    readings = [runs.reading(entry) for entry in picked]
+def body(readings: Sequence[runs.Reading]) -> None:
+    """Draw the comparison of the runs that could be read."""
+    known = [(one.entry.index, one.diagnosis) for one in readings if one.diagnosis]
     for reading in readings:
         if reading.problem:
             states.unreadable(reading)
-    known = [reading for reading in readings if reading.run and reading.diagnosis]
     if len(known) < 2:
-        st.info("Pick two runs or more.")
+        st.info("A comparison takes two runs that can be read. Pick them above.")
         return
-    report.button([one.diagnosis for one in known if one.diagnosis], "comparison", matched)
-    found = summarise([one.run for one in known if one.run], matched)
-    st.markdown("\n".join(f"- {literal(sentence(text))}" for text in found.sentences))
-    table(known)
-    tracks = [
-        Track(
-            one.name,
-            one.track,
-            style.run_colour(one.entry.index),
-            style.run_symbol(one.entry.index),
+    top = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    with top:
+        matched = matching()
+        report.button([one for _, one in known], "comparison", matched)
+    st.caption(WHY[matched])
+    found = comparison.compared(
+        tuple(one for _, one in known), tuple(place for place, _ in known), matched
+    )
+    comparison.short(found)
+    comparison.verdicts(found)
+    st.header("Where the runs have moved, and what it cost")
+    comparison.legend(found)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        if not comparison.paths(found):
+            states.no_probes()
+    with right:
+        st.markdown("**Nats of margin for each nat of drift**, with 95 % intervals")
+        comparison.price(found)
+    st.header(f"What differs at the same {matched}")
+    if comparison.differences(found):
+        st.caption(
+            "The second run minus the first, with 95 % intervals. A filled mark is beyond noise, "
+            "with the caution of as many looks as there are rows; an open one is within it."
         )
-        for one in known
-        if one.track
-    ]
-    if tracks:
-        figure.show(plane(tracks), "plane", "Change of chosen against change of rejected")
+    else:
+        st.info("None of these runs can be held against another here; the reasons stand above.")
+    st.header("The way there")
+    courses(found, matched)
+    if found.summary.groups:
+        st.header("Seeds of one setting together")
+        comparison.groups(found)
+    st.header("Where the configurations differ")
+    everything = st.toggle("Show all settings", key="all_settings", bind="query-params")
+    comparison.settings(found, everything=everything)
+
+
+def courses(found: comparison.Compared, matched: str) -> None:
+    """Draw the courses, one chart a quantity or one a run."""
+    usual = "quantity" if found.lines <= comparison.MOST_LINES else "run"
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        split = st.segmented_control(
+            "One chart",
+            list(SPLITS),
+            default=usual,
+            required=True,
+            format_func=SPLITS.get,
+            key="chart",
+        )
+        together = bool(found.summary.bands) and split == "quantity"
+        if together:
+            together = st.toggle("Seeds together", value=True, key="seeds")
+    comparison.legend(found, together=together)
+    comparison.courses(found, split or usual, seeds=together)
 
 
 st.set_page_config(page_title="Seesaw: compare", layout="wide")
-navigation("compare")
+arrived = navigation("compare")
 st.title("Compare")
 found = runs.entries()
 if found:
-    picked = runs.pick_runs(found)
-    body(picked[:MOST], matching())
+    picked = runs.pick_runs(found, arrived=arrived)
+    if len(picked) > MOST:
+        st.caption(
+            f"△ {len(picked)} runs are more than can be told apart: these are the first {MOST}."
+        )
+    live.watch(picked[:MOST])
+    body([runs.reading(entry) for entry in picked[:MOST]])
 else:
     states.no_runs(runs.roots())
