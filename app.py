@@ -10,6 +10,7 @@ st.navigation(
         st.Page("pages/overview.py", title="All runs", url_path="overview", visibility="hidden"),
         st.Page("pages/run.py", title="One run"),
         st.Page("pages/compare.py", title="Compare"),
+        st.Page("pages/pairs.py", title="Pairs"),
         st.Page("pages/import_log.py", title="Import"),
         st.Page("pages/train.py", title="Train"),
         st.Page("pages/reference.py", title="Reference"),

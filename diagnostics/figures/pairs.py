@@ -8,7 +8,6 @@ import plotly.graph_objects as go
 
 from diagnostics.figures import style
 from diagnostics.figures.plane import CORNERS
-from diagnostics.figures.small import NEUTRAL
 from diagnostics.figures.thinning import finite
 from diagnostics.pairmarks import AGAINST, COPY, REASONS, SIDES_ALIKE
 from diagnostics.pairs import DELTA, LENGTH, MARGIN, PAIR
@@ -23,12 +22,13 @@ MARKED = "#8A63D2"
 SHAPES = {AGAINST: "x", SIDES_ALIKE: "square-open", COPY: "triangle-up-open"}
 """How a pair with this mark is drawn; a pair with several shows the first of them."""
 
+_RIM = {"width": 1.8, "color": MARKED}
 X, Y = DELTA["rejected"], DELTA["chosen"]
 # The part of the points, farthest from the middle, that is drawn whatever is left out.
 FARTHEST = 0.5
 
 
-def scatter(frame: pd.DataFrame, picked: int | None = None, *, height: int = 520) -> go.Figure:
+def scatter(frame: pd.DataFrame, picked: int | None = None, *, height: int = 560) -> go.Figure:
     """Return the pairs on the plane of both changes; a picked one stands in a ring.
 
     Parameters
@@ -48,9 +48,9 @@ def scatter(frame: pd.DataFrame, picked: int | None = None, *, height: int = 520
     groups = {name: marks.str.startswith(name) for name in SHAPES}
     plain = ~pd.concat(groups.values(), axis=1).any(axis=1)
     size = 7 if len(kept) <= 400 else 5
-    _points(drawing, kept[plain], "pair", {"size": size, "color": NEUTRAL, "opacity": 0.6})
+    _points(drawing, kept[plain], "pair", {"size": size, "color": style.REFERENCE, "opacity": 0.75})
     for name, own in groups.items():
-        look = {"size": size + 3, "symbol": SHAPES[name], "color": MARKED, "line": {"width": 1.8}}
+        look = {"size": size + 3, "symbol": SHAPES[name], "color": MARKED, "line": _RIM}
         _points(drawing, kept[own], name, look)
     chosen = known[known[PAIR] == picked]
     if len(chosen):
@@ -59,7 +59,6 @@ def scatter(frame: pd.DataFrame, picked: int | None = None, *, height: int = 520
     drawing.update_layout(
         dragmode="select",
         showlegend=len(drawing.data) > 1,
-        margin={"t": 12},
         legend={"y": -0.16, "yanchor": "top", "itemsizing": "constant"},
         clickmode="event+select",
     )
@@ -156,9 +155,7 @@ def _quadrants(drawing: go.Figure, known: pd.DataFrame) -> None:
 
 def path(steps: pd.DataFrame, at: int, *, height: int = 300) -> go.Figure:
     """Return both sides of one pair and its margin over the evaluations; `at` is looked at now."""
-    drawing = style.figure(
-        height, style.along(), style.axis(f"Δ of this pair [{NATS_PER_TOKEN}]")
-    )
+    drawing = style.figure(height, style.along(), style.axis(f"Δ of this pair [{NATS_PER_TOKEN}]"))
     lines = {"chosen": DELTA["chosen"], "rejected": DELTA["rejected"], "margin": MARGIN}
     for side, column in lines.items():
         if not np.isfinite(finite(steps[column])).any():

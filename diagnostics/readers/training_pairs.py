@@ -11,9 +11,18 @@ import numpy as np
 import pandas as pd
 
 from diagnostics.logcontents import LOG_NAME
-from diagnostics.pairtables import read_pairs
+from diagnostics.pairtables import parts, read_pairs
 from diagnostics.readers import native
 from diagnostics.run import Run, empty_pairs, pair_frame
+
+
+def has_training_records(run: Run) -> bool:
+    """Say whether `training_records` would find something; only file names are looked at."""
+    folder = _folder(run)
+    try:
+        return folder is not None and bool(parts(folder, "train"))
+    except OSError:
+        return False
 
 
 def training_records(run: Run) -> pd.DataFrame:

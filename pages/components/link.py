@@ -22,12 +22,17 @@ TRAIN = "pages/train.py"
 IMPORT = "pages/import_log.py"
 REFERENCE = "pages/reference.py"
 PLACE = "page that is open"
+LEFT = "what was shown by"
 
 
 def navigation(here: str) -> bool:
     """Show the name of the house and the links to its pages; say whether `here` was just opened."""
     arrived = st.session_state.get(PLACE) != here
     st.session_state[PLACE] = here
+    if arrived and not st.query_params:
+        # The browser's way back forgets what stood behind the `?` of a page.
+        st.query_params.from_dict(st.session_state.get(f"{LEFT} {here}", {}))
+    remember(here)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pages"):
         st.markdown("**Seesaw**", width="content")
         _link(OVERVIEW, "All runs")
@@ -38,6 +43,15 @@ def navigation(here: str) -> bool:
         _link(TRAIN, "Train")
         _link(REFERENCE, "Reference")
     return arrived
+
+
+def remember(here: str) -> None:
+    """Keep what a page shows, as its URL says it, for the way back to it.
+
+    For what changes in a fragment: a whole run of a page does it by itself.
+    """
+    state = {name: st.query_params.get_all(name) for name in st.query_params}
+    st.session_state[f"{LEFT} {here}"] = state
 
 
 def to_run(reading: Reading, mark: str) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import streamlit as st
 
 from pages.components.runs import ROOTS_VARIABLE, Reading
-from pages.components.text import literal
+from pages.components.text import literal, sentence
 
+MOST_ERRORS = 3  # that stand open on a page; more would push everything else off it
+MOST_LISTED = 30
 START = """\
 # five methods on the same small synthetic pairs, a few minutes on a laptop
 python -m trainer demo
@@ -39,6 +41,19 @@ def unreadable(reading: Reading) -> None:
     st.error(f"**{literal(reading.entry.key)}** could not be read: {literal(reading.problem)}")
 
 
+def unreadable_runs(readings: Sequence[Reading]) -> None:
+    """Say why each of several runs could not be read, folded away where there are many."""
+    if len(readings) <= MOST_ERRORS:
+        for reading in readings:
+            unreadable(reading)
+        return
+    with st.expander(f"✕ {len(readings)} logs could not be read"):
+        for reading in readings[:MOST_LISTED]:
+            st.markdown(f"**{literal(reading.entry.key)}**: {literal(sentence(reading.problem))}")
+        if len(readings) > MOST_LISTED:
+            st.caption(f"And {len(readings) - MOST_LISTED} more: filter the table for them.")
+
+
 def no_probes() -> None:
     """Say what is missing for a regime, and how a run gets it."""
     st.info(
@@ -46,6 +61,19 @@ def no_probes() -> None:
         "A run started with `python -m trainer` scores a fixed probe set by itself; "
         "the charts show what the log does hold."
     )
+
+
+def no_pairs() -> None:
+    """Say that a log knows averages only, and how a run comes to keep its pairs."""
+    with st.container(border=True):
+        st.markdown("### No single pairs in this log")
+        st.markdown(
+            "It holds averages over batches or over a held-out set, so which pairs are behind them "
+            "cannot be told: not which ones moved against their labels, nor which to drop. "
+            "A run started with `python -m trainer` scores a fixed set of pairs at every "
+            "evaluation and keeps their texts and tokens:"
+        )
+        st.code(START, language="bash")
 
 
 def not_logged(what: str) -> None:
