@@ -36,6 +36,7 @@ from diagnostics.tracks import QUANTITIES, Track, tracks_of
 from diagnostics.trends import pair_trends
 
 MATCHES = ("step", "margin", "drift")
+OWN = "the share S and the directions of each run by itself"  # what is left without a scale
 
 
 @dataclass(frozen=True)
@@ -139,17 +140,16 @@ def _place(matched: str, at: float) -> str:
 
 def _refusal(first: Track, second: Track, matched: str) -> tuple[str, str] | None:
     """Return why two runs cannot be held against each other pair by pair, and what can be had."""
-    own = "the share S and the directions of each run by itself"
     theirs, mine = (track.grid for track in (first, second))
     same = len(theirs.pairs) == len(mine.pairs) and bool((theirs.pairs == mine.pairs).all())
     names = [_prompts(grid) for grid in (theirs, mine)]
     if not same or names[0] != names[1] or theirs.split != mine.split:
-        return "they were scored on other probe pairs", own
+        return "they were scored on other probe pairs", OWN
     if (theirs.tokens != mine.tokens).any():
-        return "their probe pairs have other lengths: another tokenizer or template", own
+        return "their probe pairs have other lengths: another tokenizer or template", OWN
     apart = np.abs(theirs.logps[0] - mine.logps[0]) / mine.tokens
     if apart[np.isfinite(apart)].size and float(np.nanmean(apart)) > EFFECT_FLOOR:
-        return "they started at other policies", own
+        return "they started at other policies", OWN
     if not all(np.isfinite(track.path(matched)).any() for track in (first, second)):
         return "one of them has no reference samples, so its drift is not known", "a matched margin"
     gained = min(float(np.nanmax(track.path(matched))) for track in (first, second))
@@ -216,9 +216,11 @@ def _from_logs(first: Run, second: Run, matched: str, sure: float) -> Contrast:
     at = min(int(log.steps[-1]) for log in logs)
     ends = [_end(log, at) for log in logs]
     unit = logs[0].unit
-    found = tuple(
-        difference(name, minus(ends[1][name], ends[0][name]), unit, sure) for name in ends[0]
-    )
+    apart = {name: minus(ends[1][name], ends[0][name]) for name in ends[0]}
+    if not all(isfinite(one.value) for one in apart.values()):
+        reason = f"one of the logs says too little up to step {at}, the last that both have"
+        return _refused(first, second, matched, reason, OWN)
+    found = tuple(difference(name, one, unit, sure) for name, one in apart.items())
     where = f"at step {at} of the logs"
     return Contrast(
         first=first.name,

@@ -159,4 +159,4 @@ def _against(quantity: str, duels: Sequence[_Duel]) -> str:
         return f"{SIDES[quantity]}: no difference to {first} beyond noise"
     more = f"; {rest} within noise" if rest else ""
     unit = duels[0].found.unit
-    return f"against {first}, {SIDES[quantity]} ends {' and '.join(parts)} {unit}{more}"
+    return f"against {first}, {SIDES[quantity]} ends {' and '.join(parts)}, in {unit}{more}"

@@ -63,6 +63,7 @@ class Summary:
             *self._price(),
             *group_standings(self.between),
             *self._settings(),
+            *self._logs(),
         )
 
     @property
@@ -123,6 +124,14 @@ class Summary:
         if not self.settings:
             return ["the settings that the logs state do not differ"]
         return [f"the settings differ in {listed(list(self.settings), MOST_SETTINGS_NAMED)}"]
+
+    def _logs(self) -> list[str]:
+        if all(one.paired for one in self.contrasts if one.reason is None):
+            return []
+        return [
+            "differences off logs are between averages over other pairs at each record: they hold "
+            "where both runs trained the same model on the same data"
+        ]
 
     def _known_efficiency(self) -> list[tuple[str, Interval]]:
         known = [(name, found) for name, found in self.efficiency if found is not None]
@@ -193,7 +202,7 @@ def summarise(
 def _why_unknown(track: Track | None) -> str:
     """Return why a margin cannot be held against the drift it cost."""
     if track is None:
-        return "it has no probe set"
+        return "no probe set"
     if track.drift[-1] is None:
-        return "it has no reference samples at its last evaluation"
-    return "its drift is within noise"
+        return "no reference samples at the last evaluation"
+    return "the drift is within noise"

@@ -176,8 +176,11 @@ def price(found: Compared) -> None:
             "Nats of margin for each nat of drift, one row a run",
             partial(comparisontables.efficiency, summary.efficiency, summary.unknown),
         )
+    reasons: dict[str, list[str]] = {}
     for name, why in summary.unknown.items():
-        st.caption(f"Not known for {literal(name)}: {literal(sentence(why))}")
+        reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        st.caption(f"Not known for {literal(', '.join(names))}: {literal(why)}.")
 
 
 def differences(found: Compared) -> bool:

@@ -237,6 +237,16 @@ def rewards(meaning: Meaning) -> dict[str, np.ndarray]:
 # Seeds and settings.
 
 
+def test_logs_with_too_few_records_in_common_are_refused_and_no_difference_is_nan() -> None:
+    long, early = (
+        replace(run, probes=run.probes.iloc[:0], samples=run.samples.iloc[:0])
+        for run in (IDEAL, example(Regime.BOTH_FALL))
+    )
+    late = replace(long, train=long.train[long.train.index > early.train.index[2]])
+    early = replace(early, train=early.train.iloc[:8])
+    assert "says too little up to step" in refused(late, early)
+
+
 @settings(max_examples=30, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(any_run(), max_size=3), st.sampled_from(MATCHES))
 def test_contrasting_never_raises(runs: list[Run], matched: str) -> None:

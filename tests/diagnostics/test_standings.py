@@ -73,7 +73,7 @@ def test_many_runs_are_told_as_higher_or_lower_than_the_first() -> None:
     (said,) = standings(rows, against_first=True)
     assert said == (
         "against a, chosen ends higher in d (+0.50), b (+0.40), f (+0.30), g (+0.20) and 1 more "
-        "and lower in c (-0.20) nats per token; 1 within noise"
+        "and lower in c (-0.20), in nats per token; 1 within noise"
     )
 
 

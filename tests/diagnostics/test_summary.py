@@ -103,8 +103,8 @@ def test_why_a_margin_has_no_price_is_said() -> None:
         ]
     )
     assert found.unknown == {
-        "ideal": "it has no reference samples at its last evaluation",
-        "both_fall": "it has no probe set",
+        "ideal": "no reference samples at the last evaluation",
+        "both_fall": "no probe set",
     }
 
 
@@ -113,3 +113,11 @@ def test_known_verdicts_are_not_worked_out_again() -> None:
     verdicts = [name_regime(run) for run in several]
     assert summarise(several, verdicts=verdicts) == summarise(several)
     assert summarise(several, verdicts=verdicts).rows[0].verdict is verdicts[0]
+
+
+def test_what_logs_alone_can_say_is_said_with_its_condition() -> None:
+    one, other = (replace(run, probes=run.probes.iloc[:0]) for run in runs("ideal", "both_fall"))
+    found = summarise([one, other])
+    assert found.contrasts[0].differences
+    assert "the same model on the same data" in found.headlines[-1]
+    assert "the same model" not in " ".join(summarise(runs("ideal", "both_fall")).headlines)
