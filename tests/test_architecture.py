@@ -260,6 +260,14 @@ def test_all_of_diagnostics_loads_neither_torch_nor_streamlit() -> None:
     assert loaded.isdisjoint(OTHER_ROOMS | {"wandb"})
 
 
+def test_reading_and_diagnosing_loads_no_library_that_is_slow_to_start() -> None:
+    # scipy.stats takes as long as all the rest together, and the first page waits for it.
+    code = "import diagnostics.diagnosis, diagnostics.readers, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "diagnostics.diagnosis" in done.stdout.split(), done.stderr
+    assert {"scipy.stats", "scipy.optimize", "matplotlib"}.isdisjoint(done.stdout.split())
+
+
 def test_all_of_the_trainer_loads_no_tables_figures_or_pages() -> None:
     modules = [dotted(path) for path in python_files("trainer")]
     assert loaded_by(modules).isdisjoint({"pandas", "plotly", "streamlit", "pages"})

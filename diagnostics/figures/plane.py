@@ -49,10 +49,21 @@ class Track:
     dash: str = "solid"
 
 
-def plane(tracks: Sequence[Track], *, height: int = 480, legend: bool = True) -> go.Figure:
-    """Return the plane with one path a track; tracks without a finite point are left out."""
+def plane(
+    tracks: Sequence[Track],
+    *,
+    ends: Sequence[Track] = (),
+    height: int = 480,
+    legend: bool = True,
+) -> go.Figure:
+    """Return the plane with one path a track; tracks without a finite point are left out.
+
+    Of the tracks in `ends` only the last point is drawn, without its interval: paths of hundreds
+    of runs would hide each other.
+    """
     known = [track for track in tracks if _path(track.estimates)]
-    (x_low, x_high), (y_low, y_high) = _ranges(known)
+    last = [(track, path[-1]) for track in ends if (path := _path(track.estimates))]
+    (x_low, x_high), (y_low, y_high) = _ranges(known, [one for _, one in last])
     square = {"scaleanchor": "x", "scaleratio": 1}
     drawing = style.figure(
         height,
@@ -74,6 +85,7 @@ def plane(tracks: Sequence[Track], *, height: int = 480, legend: bool = True) ->
             showarrow=False,
             font={"size": style.NOTE_SIZE + 1},
         )
+    _draw_ends(drawing, last)
     for track in known:
         _draw(drawing, track)
     drawing.update_layout(
@@ -94,9 +106,12 @@ def _path(estimates: Sequence[ShareEstimate]) -> list[ShareEstimate]:
     ]
 
 
-def _ranges(tracks: Sequence[Track]) -> tuple[tuple[float, float], tuple[float, float]]:
+def _ranges(
+    tracks: Sequence[Track], ends: Sequence[ShareEstimate]
+) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the x and the y range: every point, the last intervals and the origin inside."""
-    xs, ys = [0.0], [0.0]
+    xs = [0.0, *(end.delta_rejected.value for end in ends)]
+    ys = [0.0, *(end.delta_chosen.value for end in ends)]
     for track in tracks:
         path = _path(track.estimates)
         xs += [estimate.delta_rejected.value for estimate in path]
@@ -187,6 +202,27 @@ def _draw(drawing: go.Figure, track: Track) -> None:
         hovertemplate="%{text}<extra></extra>",
         legendgroup=track.name,
         name=style.plain(track.name, 28),
+    )
+
+
+def _draw_ends(drawing: go.Figure, ends: Sequence[tuple[Track, ShareEstimate]]) -> None:
+    """Draw where each track has come to, all of them as one trace."""
+    if not ends:
+        return
+    drawing.add_scatter(
+        x=np.array([end.delta_rejected.value for _, end in ends]),
+        y=np.array([end.delta_chosen.value for _, end in ends]),
+        mode="markers",
+        marker={
+            "size": 8,
+            "symbol": [track.symbol for track, _ in ends],
+            "color": [track.colour for track, _ in ends],
+            "opacity": 0.7,
+        },
+        text=[_hover(track.name, end) for track, end in ends],
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+        name="ends",
     )
 
 
