@@ -15,7 +15,6 @@ from math import atanh, inf, isfinite, nan, sqrt, tanh
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from diagnostics.band import (
     Band,
@@ -205,8 +204,8 @@ def partial_correlation(
     count = table.shape[1]
     if count < MIN_CORRELATED:
         return None
-    ranks = np.array([rankdata(row) for row in table])
-    ranks -= ranks.mean(axis=1, keepdims=True)
+    ranks = pd.DataFrame(table).rank(axis=1).to_numpy()
+    ranks = ranks - ranks.mean(axis=1, keepdims=True)
     x, y, z = ranks
     if not z.any():
         first, second = x, y

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
+from scipy.special import wrightomega
 
 from diagnostics.intervals import Floats, Ints
 from diagnostics.meaning import Base, Meaning, Scope
@@ -206,9 +206,12 @@ def gaussian_tilt(
 
 
 def tilt_margin(time: float, square: float, *, rate: float = 0.05, beta: float = BETA) -> float:
-    """Return the margin m(t) of `gaussian_tilt`, equation (1), for |D|^2 = `square` [nats]."""
-    target = rate * beta * square * time
-    return float(brentq(lambda m: m + expm1(beta * m) / beta - target, 0.0, max(target, 1e-9)))
+    """Return the margin m(t) of `gaussian_tilt`, equation (1), for |D|^2 = `square` [nats].
+
+    With w = exp(beta m) the equation is w + log w = c, which the Wright omega function solves.
+    """
+    c = 1 + rate * beta**2 * square * time
+    return float(c - wrightomega(c)) / beta
 
 
 def _column(values: Floats, points: Floats) -> Floats:

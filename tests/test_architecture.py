@@ -96,7 +96,7 @@ DIRECTION = (
     "flags logcontents notes pairtables",
     "runlog",
     "run",
-    "joinpoints blocks walks",
+    "joinpoints blocks walks renewal",
     "stability",
     "trends",
     "watch levels",
