@@ -7,12 +7,13 @@ from typing import Any
 
 from diagnostics.run import Run
 
-# Where a run was written, where it was shown and where it ran say nothing about the method.
+# Where a run was written, how often it was logged and where it ran say nothing about the method.
 NOT_SETTINGS = frozenset(
     {"output_dir", "run_name", "logging_dir", "name", "path", "time", "local_rank", "disable_tqdm"}
     | {"wandb_project", "wandb_entity", "report_to", "project", "trackio_space_id", "_wandb"}
     | {"hub_model_id", "hub_token", "push_to_hub", "overwrite_output_dir", "resume"}
     | {"resume_from_checkpoint", "transformers_version", "dataloader_num_workers"}
+    | {"global_step", "logging_steps", "logging_first_step", "save_steps", "save_total_limit"}
 )
 SEEDS = frozenset({"seed", "data_seed"})
 

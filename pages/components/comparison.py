@@ -68,6 +68,13 @@ class Compared:
             for name, place in zip(self.names, self.places, strict=True)
         }
 
+    def words(self, text: str) -> str:
+        """Return a sentence as Markdown: no name changed, no interval torn at a line's end."""
+        said = sentence(text)
+        if text.startswith(tuple(self.names)):
+            said = text[:1] + said[1:]
+        return literal(said).replace("95 % ", f"95{NO_BREAK}%{NO_BREAK}")
+
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return what `make` returns, made once for all sessions; it is never changed."""
         if key not in self.made:
@@ -119,15 +126,15 @@ def short(found: Compared) -> None:
     summary = found.summary
     with st.container(border=True, key="in short"):
         first, *rest = summary.headlines
-        st.markdown(f"### {_words(first)}")
-        st.markdown(_bullets(rest))
+        st.markdown(f"### {found.words(first)}")
+        st.markdown(_bullets(found, rest))
         for text in summary.refused:
-            st.markdown(f":orange-badge[not compared] {_words(text)}")
+            st.markdown(f":orange-badge[not compared] {found.words(text)}")
         said = len(summary.beyond) + len(summary.within)
         if said:
             with st.expander(f"Every difference in words ({said})"):
-                _sentences("Beyond noise", summary.beyond)
-                _sentences("Within noise, or too small to count", summary.within)
+                _sentences(found, "Beyond noise", summary.beyond)
+                _sentences(found, "Within noise, or too small to count", summary.within)
 
 
 def verdicts(found: Compared) -> None:
@@ -192,9 +199,7 @@ def differences(found: Compared) -> bool:
     against = forests.measure(summary.contrasts)
     if against is not None:
         place = found.places[found.names.index(against)]
-        st.markdown(
-            f"Each run minus {mark(place)}\u00a0**{literal(against)}**, the first one picked."
-        )
+        st.markdown(f"Each run minus {mark(place)}\u00a0**{literal(against)}**.")
     with st.grid(min(4, len(panels)), min_column_width=250, gap="small"):
         for quantity, unit in panels:
             with st.container(gap="xxsmall"):
@@ -216,25 +221,30 @@ def differences(found: Compared) -> bool:
 
 def courses(found: Compared, split: str, *, seeds: bool) -> None:
     """Draw the courses as small charts of one scale, one a quantity or one a run."""
-    for unit in units([one.course for one in found.drawn]):
+    several = units([one.course for one in found.drawn])
+    for unit in several:
         drawn = [one for one in found.drawn if one.course.unit == unit]
         if found.summary.matched != "step":
             drawn = [one for one in drawn if found.summary.matched in one.course.lines]
+        if drawn and len(several) > 1:
+            st.markdown(f"**In {literal(unit)}**, which compares among these runs only")
         if drawn and split == "run":
             _by_run(found, drawn, unit)
         elif drawn:
             _by_quantity(found, drawn, unit, seeds=seeds)
+    refused: dict[str, list[str]] = {}
     for one in found.drawn:
         if one.course.refusal:
-            text = f"{one.course.name} has no course on this scale: {one.course.refusal}"
-            st.caption(f"△ {literal(sentence(text))}")
+            refused.setdefault(one.course.refusal, []).append(one.course.name)
+    for why, names in refused.items():
+        st.caption(f"△ Not drawn: {literal(', '.join(names))}. {literal(sentence(why))}")
 
 
 def groups(found: Compared) -> None:
     """Show runs of one setting together, and groups of them against each other."""
     summary = found.summary
     for text in summary.seeds:
-        st.markdown(f"- {_words(text)}")
+        st.markdown(f"- {found.words(text)}")
     names = [one.quantity for one in summary.between[0].differences] if summary.between else []
     if names:
         first = summary.between[0].first
@@ -313,19 +323,14 @@ def _by_run(found: Compared, drawn: Sequence[multiples.Drawn], unit: str) -> Non
             )
 
 
-def _sentences(title: str, texts: Sequence[str]) -> None:
+def _sentences(found: Compared, title: str, texts: Sequence[str]) -> None:
     if texts:
         st.markdown(f"**{title}** ({len(texts)})")
-        st.markdown(_bullets(texts))
+        st.markdown(_bullets(found, texts))
 
 
-def _bullets(texts: Sequence[str]) -> str:
-    return "\n".join(f"- {_words(text)}" for text in texts)
-
-
-def _words(text: str) -> str:
-    """Return a sentence whose intervals are not torn at the end of a line."""
-    return literal(sentence(text)).replace("95 % ", f"95{NO_BREAK}%{NO_BREAK}")
+def _bullets(found: Compared, texts: Sequence[str]) -> str:
+    return "\n".join(f"- {found.words(text)}" for text in texts)
 
 
 def _row(row: ComparisonRow, place: int) -> dict[str, str]:
