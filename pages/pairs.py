@@ -15,7 +15,6 @@ from diagnostics.pairs import (
     TRAINING,
     ches_effect,
     contingency,
-    length_effect,
     ranking_history,
 )
 from diagnostics.schema import NATS_PER_TOKEN
@@ -77,7 +76,7 @@ def ranking(seen: pairs.Look) -> None:
 def lengths(seen: pairs.Look) -> None:
     """Draw the margin against the lengths, and state their correlation."""
     st.subheader("Does length decide?")
-    effect = length_effect(seen.pairs)
+    effect = seen.effect
     if effect is None:
         states.not_logged("A margin of pairs with two lengths")
         return

@@ -94,27 +94,27 @@ def thinned(frame: pd.DataFrame, limit: int = MOST_POINTS) -> pd.DataFrame:
 def _points(drawing: go.Figure, rows: pd.DataFrame, name: str, marker: dict[str, object]) -> None:
     if rows.empty:
         return
+    numbers = [rows[name].to_numpy(np.float64) for name in (LENGTH["chosen"], LENGTH["rejected"])]
+    words = [style.plain(str(mark), 60) for mark in rows[REASONS]] if REASONS in rows else []
     drawing.add_scatter(
         x=rows[X],
         y=rows[Y],
         mode="markers",
         name=name,
         marker=marker,
-        customdata=rows[PAIR].to_numpy(),
-        text=[_hover(row) for row in rows.to_dict("records")],
-        hovertemplate="%{text}<extra></extra>",
+        # Whole numbers: what is selected is told by the first of them.
+        customdata=np.stack([rows[PAIR].to_numpy(np.float64), *numbers], axis=1),
+        text=words if any(words) else None,
+        hovertemplate=_HOVER + ("<br>%{text}" if any(words) else "") + "<extra></extra>",
     )
 
 
-def _hover(row: dict[str, float | str]) -> str:
-    lengths = [row[LENGTH[side]] for side in ("chosen", "rejected")]
-    words = f"<br>{style.plain(str(row[REASONS]), 60)}" if row.get(REASONS) else ""
-    return (
-        f"<b>pair {row[PAIR]}</b>"
-        f"<br>Δ chosen {row[Y]:+.3f}<br>Δ rejected {row[X]:+.3f}"
-        f"<br>margin {row[MARGIN]:+.3f} {NATS_PER_TOKEN}"
-        f"<br>{lengths[0]:.0f} and {lengths[1]:.0f} tokens{words}"
-    )
+_HOVER = (
+    "<b>pair %{customdata[0]:.0f}</b>"
+    f"<br>Δ chosen %{{y:+.3f}} {NATS_PER_TOKEN}"
+    f"<br>Δ rejected %{{x:+.3f}} {NATS_PER_TOKEN}"
+    "<br>%{customdata[1]:.0f} and %{customdata[2]:.0f} tokens"
+)
 
 
 def _quadrants(drawing: go.Figure, known: pd.DataFrame) -> None:

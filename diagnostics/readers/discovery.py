@@ -16,6 +16,7 @@ from pathlib import Path
 
 from diagnostics.notes import NOTES_NAME
 from diagnostics.pairtables import FOLDER as PAIRS
+from diagnostics.pairtables import LARGE
 from diagnostics.runlog import LOG_NAME
 
 # Folders inside a run, or of tools, which hold no runs and may be large.
@@ -32,6 +33,9 @@ DEEPEST = 6
 MOST_FILES = 500
 # What was recognised is kept for this many folders and files.
 MOST_KEPT = 20_000
+
+# These tables may have a part for every training step, and no `Run` holds them.
+_LARGE = tuple(f"{table}-" for table in LARGE)
 
 _SUFFIXES = re.compile(
     r"\.(jsonl?|ndjson|csv|tsv|parquet|log|out|err|txt|ipynb|html?|md|wandb|swanlab|db|sqlite)$"
@@ -189,20 +193,23 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
 
     It covers names, sizes and modification times of the files directly in the folder, of its
     pair tables and of the state files in its checkpoints; for a file, of that file and of the
-    tables beside it. What people note on a run is no part of its log. Nothing is read. A path
-    that does not exist has a fingerprint too.
+    tables beside it. The tables of every training pair are only counted. What people note on a
+    run is no part of its log. Nothing is read. A path that does not exist has a fingerprint too.
     """
     path = Path(path)
     is_folder = os.path.isdir(path)
     folder = path if is_folder else path.parent
     own = [entry for entry in _entries(path) if not _is_notes(entry.name)] if is_folder else []
     files = [path / entry.name for entry in own] if is_folder else [path]
-    files += [folder / PAIRS / entry.name for entry in _entries(folder / PAIRS)]
+    parts = _entries(folder / PAIRS)
+    looked_at = [entry.name for entry in parts if not entry.name.startswith(_LARGE)]
+    files += [folder / PAIRS / name for name in looked_at]
     states = [entry.name for entry in own if entry.name.startswith("checkpoint-")]
     files += [path / name / STATE for name in states]
     inner = [entry.path for entry in own if entry.name in _PARTS and _leads_to_folder(entry)]
     files += [Path(at) / name for part in inner for at, _, names in os.walk(part) for name in names]
     facts = sorted(f"{file.parent.name}/{file.name} {_facts(file)}" for file in files)
+    facts.append(f"{len(parts)} parts")
     text = "\n".join(facts).encode(errors="surrogateescape")
     return hashlib.blake2b(text, digest_size=12).hexdigest()
 

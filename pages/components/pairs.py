@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,16 @@ import streamlit as st
 
 from diagnostics.figures.pairs import MOST_POINTS, X, Y, placed, scatter
 from diagnostics.pairmarks import Marks, marked, marks, training_marks
-from diagnostics.pairs import PAIR, TRAINING, PairView, inside, training_view, view
+from diagnostics.pairs import (
+    PAIR,
+    TRAINING,
+    LengthEffect,
+    PairView,
+    inside,
+    length_effect,
+    training_view,
+    view,
+)
 from diagnostics.readers.training_pairs import (
     has_training_records,
     training_records,
@@ -48,6 +57,11 @@ class Look:
     rows: Any
     labels: str
 
+    @cached_property
+    def effect(self) -> LengthEffect | None:
+        """The length effect of these pairs."""
+        return length_effect(self.pairs)
+
     @property
     def slot(self) -> str:
         """Names the state of the session that belongs to these pairs."""
@@ -59,7 +73,7 @@ def look(reading: runs.Reading, run: Run) -> Look | None:
     entry = reading.entry
     mark = runs.mark(entry.path)
     known = [split for split in SPLITS if _seen(mark, entry, split, run) is not None]
-    if has_training_records(run):
+    if _has_records(mark, entry, run):
         known.append(TRAINING)
     if not known:
         return None
@@ -104,6 +118,11 @@ def _step(pairs: PairView) -> int | None:
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _seen(mark: str, entry: runs.Entry, split: str, _run: Run, step: int | None = None) -> Any:
     return view(_run, split, step)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _has_records(mark: str, entry: runs.Entry, _run: Run) -> bool:
+    return has_training_records(_run)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -32,8 +32,8 @@ from pages.components.text import literal
 ALL = "all"
 FILTERS = (ALL, "marked", "margin below 0", "ranked wrong", "forgotten")
 
-LAZY_ROWS = 2000
-"""A longer table is sent to the browser as it is scrolled."""
+MOST_ROWS = 2000
+"""Rows that are sent to the browser; a table whose rows can be ticked has to be sent whole."""
 
 
 def table(seen: Look) -> list[int]:
@@ -61,11 +61,13 @@ def table(seen: Look) -> list[int]:
     if rows.empty:
         st.info("No pair is like that.")
         return []
-    numbers = rows[PAIR].tolist()
+    every, rows = rows[PAIR].tolist(), rows.head(MOST_ROWS)
+    numbers = every[:MOST_ROWS]
     # Ticks are places of rows: another filter is another table.
     key = f"pairs {seen.slot} {kind} {hash(tuple(numbers))}"
-    # Words that are empty everywhere are no column, nor are numbers that nobody has.
-    shown = [name for name in _COLUMNS if name in rows and (rows[name].fillna("") != "").any()]
+    shown = [name for name in _COLUMNS if name in rows and rows[name].notna().any()]
+    if not rows[REASONS].astype(bool).any():
+        shown.remove(REASONS)
     state: Any = st.dataframe(
         rows[shown],
         hide_index=True,
@@ -75,15 +77,19 @@ def table(seen: Look) -> list[int]:
         placeholder="–",
         on_select=partial(_opened, key, numbers),
         selection_mode=("multi-row", "single-cell"),
-        lazy=True if len(rows) > LAZY_ROWS else None,
         alt="Every pair with its changes, its ranking, its lengths and its marks",
     )
+    if len(every) > MOST_ROWS:
+        st.caption(
+            f"△ The {MOST_ROWS:,} of them with the smallest margins are listed; a filter or a "
+            "region above lists others."
+        )
     st.caption(
         f"{literal(seen.labels[:1].upper() + seen.labels[1:])}. Click a cell to open its pair, "
         "tick rows to take them along."
     )
     ticked = [numbers[row] for row in state["selection"]["rows"] if row < len(numbers)]
-    return ticked or (numbers if len(rows) < len(seen.rows) else [])
+    return ticked or (every if len(every) < len(seen.rows) else [])
 
 
 def _filtered(rows: Any, kind: str) -> Any:
