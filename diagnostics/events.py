@@ -16,7 +16,7 @@ import pandas as pd
 from diagnostics.intervals import Flags, Floats
 from diagnostics.reading import Reading
 from diagnostics.run import Run
-from diagnostics.schema import METRICS, metric
+from diagnostics.schema import metric
 
 # Proposals of this project.
 BURST = 5.0  # times the median gradient norm of the neighbours
@@ -27,7 +27,8 @@ MIN_RECORDS = 20
 USUAL = 0.5  # share of the records from which on a column without a number has a gap
 NORMAL_MAD = 1.4826
 
-_SIDES = ("chosen", "rejected", "margins", "accuracies")
+WATCHED = ("loss", "grad_norm", "rewards/chosen", "rewards/rejected")
+"""Columns whose missing numbers are events."""
 
 NOT_FINITE, LOSS_SPIKE, GRADIENT_BURST = "not finite", "loss spike", "gradient burst"
 KINDS = (LOSS_SPIKE, GRADIENT_BURST, NOT_FINITE)
@@ -98,7 +99,7 @@ def _high(reading: Reading, name: str, flags: Callable[[Floats], Flags], kind: s
 
 def _gaps(run: Run) -> list[Event]:
     """Return the stretches of records in which columns that usually hold a number hold none."""
-    names = [name for name in METRICS if name in run.train]
+    names = [name for name in WATCHED if name in run.train]
     if not names or not len(run.train):
         return []
     values = run.train[names].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
@@ -106,12 +107,10 @@ def _gaps(run: Run) -> list[Event]:
     # What is logged now and then has gaps by design; an infinity is one wherever it stands.
     often = finite.mean(axis=0) > USUAL
     if run.method == "kto":
-        # A batch without one of the labels has nothing of that side.
-        often &= [name.rpartition("/")[2] not in _SIDES for name in names]
+        # A batch without one of the labels has no reward of it.
+        often &= [not name.startswith("rewards/") for name in names]
     lost = np.where(often, ~finite, np.isinf(values))
-    edges = np.flatnonzero(
-        np.diff(np.concatenate([[False], lost.any(axis=1), [False]]).astype(int))
-    )
+    edges = np.flatnonzero(np.diff(lost.any(axis=1), prepend=False, append=False))
     steps = run.train.index
     return [
         Event(
@@ -125,5 +124,4 @@ def _gaps(run: Run) -> list[Event]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(metric(name).label.lower() for name in names[:3])
-    return f"not finite: {shown}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"not finite: {', '.join(metric(name).label.lower() for name in names)}"

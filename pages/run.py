@@ -214,9 +214,9 @@ def changes(shown: Shown, data: Callable[[], Any]) -> None:
         data,
     )
     if ahead is not None:
-        st.caption(f"Forecast {literal(sentence(ahead.sentence))}")
+        st.caption(literal(sentence(f"where chosen is going: {ahead.sentence}")))
     elif goes_on and not isinstance(forecast, Forecast):
-        st.caption(f"No forecast: {literal(sentence(forecast.reason))}")
+        st.caption(literal(sentence(f"no forecast: {forecast.reason}")))
 
 
 def gradients(shown: Shown) -> None:

@@ -124,7 +124,7 @@ def reading_aid(run: Run, family: str, view: View = WHOLE, *, fitted: bool = Fal
     )
     window = smoothing_window(points)
     line = (
-        f"Lines are means over {window} logged steps, every step faint behind them"
+        f"Lines are means over {window:,} logged steps, every step faint behind them"
         if window > 1
         else "Lines are the values as logged"
     )

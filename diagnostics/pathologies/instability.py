@@ -51,7 +51,7 @@ import pandas as pd
 
 from diagnostics import synthetic_logs
 from diagnostics.advice import advice
-from diagnostics.events import BURST, SPIKE, bursts, spikes
+from diagnostics.events import BURST, SPIKE, WATCHED, bursts, spikes
 from diagnostics.intervals import Floats
 from diagnostics.pathologies.contract import Pathology
 from diagnostics.pathologies.movement import cannot_tell
@@ -75,12 +75,11 @@ def check(
     reading: Reading, *, burst: float = BURST, spike: float = SPIKE, reversals: int = REVERSALS
 ) -> Verdict:
     """Say whether the log bursts, spikes, swings or stops being finite."""
-    names = ("loss", "grad_norm", "rewards/chosen", "rewards/rejected")
-    usable = {name: reading.column(name)[1] for name in names}
+    usable = {name: reading.column(name)[1] for name in WATCHED}
     signs = [
         *_bursts(usable["grad_norm"], burst),
         *_spikes(usable["loss"], spike),
-        *_gaps(reading, names),
+        *_gaps(reading, WATCHED),
         *_reversals(reading, reversals),
     ]
     if signs:

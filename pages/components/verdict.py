@@ -81,7 +81,9 @@ def card(diagnosis: Diagnosis, status: str, note: str = "") -> None:
             _numbers(verdict)
         elif verdict.movement is not None:
             _logged(verdict, verdict.movement)
-        st.caption("  \n".join(_small_print(verdict)))
+        small_print = _small_print(verdict)
+        if small_print:
+            st.caption("  \n".join(small_print))
         _reasons(diagnosis, leading)
         _more(diagnosis, leading)
 
@@ -94,14 +96,17 @@ def _leading(diagnosis: Diagnosis) -> Verdict | None:
 
 def _small_print(verdict: RegimeVerdict) -> list[str]:
     """Return how sure the verdict is, what its numbers are, and its caveats, a line each."""
-    lines = [literal(sentence(f"confidence {verdict.confidence}"))]
+    known = verdict.reason is None  # the sentence above says why nobody can tell
+    lines = [literal(sentence(f"confidence {verdict.confidence}")) if known else ""]
     if verdict.estimate.n_pairs:
         split = verdict.estimate.split.replace("_", "-").capitalize()
         lines[0] += f" {split} probe pairs at step {verdict.estimate.step:,}; Δ in nats per token."
     elif verdict.movement is not None:
         unit = literal(verdict.movement.unit)
         lines[0] += f" From the logged rewards, in {unit}: the log has no probe set."
-    return lines + [f"△ {literal(sentence(one))}" for one in verdict.caveats]
+    return [one for one in lines if one] + [
+        f"△ {literal(sentence(one))}" for one in verdict.caveats
+    ]
 
 
 def _reasons(diagnosis: Diagnosis, leading: Verdict | None) -> None:

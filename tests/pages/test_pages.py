@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from diagnostics.diagnosis import diagnose
 from diagnostics.examples import TRUTH, example, nan_ridden
 from diagnostics.figures.style import regime_label
-from diagnostics.figures.thinning import MAX_POINTS
-from diagnostics.phases import name_regime
-from diagnostics.readers import read
 from diagnostics.readers.native import write
-from diagnostics.regimes import Regime
 from diagnostics.runlog import RunLog
-from pages.components.text import literal, sentence
+from pages.components.text import literal
 
 Page = Callable[..., AppTest]
 PAGES = ("overview", "run")
@@ -60,32 +52,6 @@ def test_a_folder_that_does_not_exist_is_like_an_empty_one(
     app = page(name)
     assert fine(app)
     assert "No runs yet" in words(app)
-
-
-@pytest.mark.parametrize("regime", list(TRUTH))
-def test_the_run_page_shows_the_verdict_of_each_regime_first(
-    regime: Regime, page: Page, folder: Path
-) -> None:
-    run = example(regime)
-    write(run, folder / regime)
-    app = page("run", run=f"runs/{regime}")
-    assert fine(app)
-    text = words(app)
-    assert literal(sentence(name_regime(run).sentence)) in text
-    assert regime_label(regime) in text
-    assert text.index(run.name.replace("_", "\\_").replace("-", "\\-")) >= 0
-    assert len(figures(app)) >= 6
-
-
-def test_the_curves_name_the_phases_and_call_the_first_stretch_the_start(
-    page: Page, folder: Path
-) -> None:
-    write(example("both_fall", evaluations=6), folder / "fall")
-    app = page("run")
-    assert fine(app)
-    layout = figures(app)[0]["layout"]
-    notes = [note["text"] for note in layout["annotations"]]  # type: ignore[index]
-    assert notes == ["start", "↓↓ both fall"]
 
 
 def test_the_overview_draws_one_path_a_run_and_lists_every_verdict(
@@ -210,40 +176,7 @@ def test_a_growing_run_is_read_again_and_a_finished_one_says_so(page: Page, fold
 def test_a_run_that_fell_silent_is_not_called_training(page: Page, folder: Path) -> None:
     with RunLog.create(folder / "killed", {"name": "killed", "method": "dpo"}) as log:
         log.write("train", 1, {"loss": 0.7, "time": 1_000_000.0})
-    assert "◌ silent" in words(page("run"))
     assert "Training now" not in words(page("overview"))
-
-
-def test_a_run_of_a_hundred_thousand_steps_is_thinned_with_its_spike(
-    page: Page, long_run: str
-) -> None:
-    app = page("run", run=long_run)
-    assert fine(app)
-    drawn = [element.proto.spec for element in app.get("plotly_chart")]
-    assert max(len(spec) for spec in drawn) < 200_000
-    spikes = [spec for spec in drawn if _largest(json.loads(spec)) == 9.0]
-    assert len(spikes) == 1
-
-
-def _largest(figure: dict[str, object]) -> float:
-    """Return the largest y of a figure, whose series all keep to the bound."""
-    series = [_numbers(trace["y"]) for trace in figure["data"]]  # type: ignore[attr-defined]
-    assert all(len(values) <= MAX_POINTS + 1 for values in series)
-    return max(float(np.nanmax(values)) for values in series)
-
-
-def _numbers(values: object) -> np.ndarray:
-    """Return a series of a figure's JSON, which is a list or a typed array in base64."""
-    if isinstance(values, dict):
-        return np.frombuffer(base64.b64decode(values["bdata"]), dtype=values["dtype"])
-    return np.array(values, dtype=float)
-
-
-def test_no_figure_carries_two_units(page: Page, folder: Path) -> None:
-    write(example("ideal"), folder / "ideal")
-    for figure in figures(page("run")):
-        assert "yaxis2" not in figure["layout"]  # type: ignore[operator]
-        assert figure["layout"]["yaxis"]["title"]["text"]  # type: ignore[index]
 
 
 def test_a_name_from_a_log_cannot_become_markup(page: Page, folder: Path) -> None:
@@ -269,35 +202,3 @@ def test_the_whole_app_opens_on_the_overview(root: Path, folder: Path) -> None:
     app.switch_page("pages/run.py").run()
     assert fine(app)
     assert app.title[0].value == "ideal\\-0"
-
-
-def test_a_log_without_probes_shows_its_verdict_numbers_and_findings(
-    page: Page, folder: Path
-) -> None:
-    run = example("both_fall")
-    bare = replace(run, probes=run.probes.iloc[:0], samples=run.samples.iloc[:0])
-    write(bare, folder / "log")
-    app = page("run", run="runs/log")
-    assert fine(app)
-    found = diagnose(read(folder / "log"))
-    text = words(app)
-    assert literal(sentence(found.regime.sentence)) in text
-    assert "From the logged rewards, in nats per token" in text
-    shown = {metric.label: metric.value for metric in app.metric}
-    assert float(shown["Δ chosen"].replace("−", "-")) == pytest.approx(-0.30, abs=0.03)
-    for one in (*found.present, *found.suspected):
-        assert literal(sentence(one.sentence)) in text
-
-
-def test_what_is_wrong_stands_under_the_verdict_with_what_to_try(page: Page, folder: Path) -> None:
-    run = example("both_fall")
-    write(run, folder / "fall")
-    app = page("run", run="runs/fall")
-    assert fine(app)
-    (fall, *_) = diagnose(read(folder / "fall")).present
-    # The sentence of the regime stands in the card above, and only there.
-    _, _, rest = fall.sentence.partition("; ")
-    assert "against the tide" in rest
-    assert words(app).count(literal(sentence(rest))) == 1
-    labels = [expander.label for expander in app.expander]
-    assert f"Try: {literal(sentence(fall.advice[0].action))}" in labels
