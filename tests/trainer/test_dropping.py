@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from diagnostics.droplist import drop_list, jsonl
+from diagnostics.figures.data import csv
+from diagnostics.pairmarks import marked, marks
+from diagnostics.pairs import view
+from diagnostics.probe_examples import flipped
 from trainer import setup
 from trainer.config import TrainConfig
 from trainer.data import Example, PreferenceData
@@ -82,6 +89,18 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "absent", tmp_path, binary):
         with pytest.raises(DataError, match="cannot be read"):
             without_listed(preference_data(), str(path))
+
+
+def test_the_lists_that_the_dashboard_exports_are_followed(tmp_path: Path) -> None:
+    run = replace(flipped(), header={"data": {"sha256": DIGEST}})
+    pairs = view(run, "train")
+    assert pairs is not None
+    rows = marked(pairs, marks(run, pairs))
+    exported = drop_list(run, pairs, rows, [1, 4], pd.DataFrame())
+    for name, content in (("drop.csv", csv(exported)), ("drop.jsonl", jsonl(exported))):
+        (tmp_path / name).write_bytes(content)
+        kept = without_listed(preference_data(), str(tmp_path / name))
+        assert [one.index for one in kept.examples] == [0, 2, 3, 5]
 
 
 def test_the_held_out_part_stays_what_it_was(
