@@ -113,13 +113,13 @@ class PairTrends:
 
 @dataclass(frozen=True)
 class FittedLines:
-    """The fitted lines of chosen and rejected: `steps` (n,), `values` and `half` (n, 2).
+    """The fitted lines of chosen and rejected: `steps` (n,), `lines` and `half` (n, 2).
 
     `half` is half the width of their pointwise 95 % band, NaN where the points cannot tell it.
     """
 
     steps: Ints
-    values: Floats
+    lines: Floats
     half: Floats
 
 

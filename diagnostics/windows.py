@@ -101,13 +101,11 @@ def band_in_words(reading: Reading) -> str | None:
     window = safe_window(reading.run, step)
     if window is None:
         return text
-    ends = (
-        f"{number(window.low)} to {number(window.high)}"
-        if isfinite(window.high)
-        else f"above {number(window.low)}"
-    )
+    ends = f"{window.low:.2g} to {window.high:.2g}"
+    if not isfinite(window.high):
+        ends = f"above {window.low:.2g}"
     now = hyper_number(reading, "sft_weight", 0.0)
-    return f"{text}; there, an SFT coefficient of {ends} keeps q inside (now {number(now)})"
+    return f"{text}; there, an SFT coefficient of {ends} keeps q inside (now {now:.2g})"
 
 
 def decisive(reading: Reading, *, falling: bool = True) -> Measured | None:
@@ -234,8 +232,8 @@ def safe_settings(reading: Reading) -> dict[str, str]:
     if bent is not None and bent.rate is not None:
         lower = bent.lower_rate()
         found["learning_rate"] = (
-            f"a step at {bent.rate:.3g} loses {100 * max(0.0, bent.k):.0f} % of its first-order gain"
-            f"{f'; {lower:.2g} keeps that to {100 * TOLERATED_CURVATURE:.0f} %' if lower else ''}"
+            f"a step at {bent.rate:.3g} loses {100 * max(0.0, bent.k):.0f} % of its first-order "
+            f"gain{f'; {lower:.2g} keeps that to {100 * TOLERATED_CURVATURE:.0f} %' if lower else ''}"
         )
     return found
 

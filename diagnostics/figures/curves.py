@@ -224,7 +224,7 @@ def _draw_fit(drawing: go.Figure, fit: FittedLines, view: View) -> None:
     inside = np.ones(len(fit.steps), dtype=bool)
     if view.steps is not None:
         inside = (fit.steps >= view.steps[0]) & (fit.steps <= view.steps[1])
-    for side, values, half in zip(("chosen", "rejected"), fit.values.T, fit.half.T, strict=True):
+    for side, values, half in zip(("chosen", "rejected"), fit.lines.T, fit.half.T, strict=True):
         look = _look(f"rewards/{side}")
         x, line = placed(view.axis, fit.steps[inside], values[inside])
         _, spread = placed(view.axis, fit.steps[inside], half[inside])

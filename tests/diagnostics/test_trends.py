@@ -240,7 +240,7 @@ def test_the_lines_for_a_figure_bend_where_the_phases_meet() -> None:
     assert lines is not None
     assert (lines.steps[0], lines.steps[-1]) == (seen.steps[0], seen.steps[-1])
     at = seen.steps[-1] * np.array([0.0, 0.2, 0.4, 0.7, 1.0])
-    chosen, rejected = (np.interp(at, lines.steps, side) for side in lines.values.T)
+    chosen, rejected = (np.interp(at, lines.steps, side) for side in lines.lines.T)
     assert chosen == pytest.approx([0, 0.5, 1, 0.5, 0], abs=0.05)
     assert rejected == pytest.approx([0, -0.5, -1, -1.5, -2], abs=0.05)
 
@@ -252,7 +252,7 @@ def test_the_band_of_a_fitted_line_holds_the_truth_and_grows_with_the_noise() ->
         lines = fitted(seen.steps, seen.chosen, seen.rejected)
         assert lines is not None
         truth = 0.5 * lines.steps / seen.steps[-1]
-        inside.append(np.mean(np.abs(lines.values[:, 0] - truth) <= lines.half[:, 0]))
+        inside.append(np.mean(np.abs(lines.lines[:, 0] - truth) <= lines.half[:, 0]))
         widths.append(lines.half[:, 0].mean())
     assert np.mean(inside) >= 0.9
     calm = log([Segment(1.0, 0.5, -0.5)], noise=0.02)

@@ -15,6 +15,7 @@ from diagnostics.reading import Reading
 from diagnostics.windows import (
     Curvature,
     Window,
+    band_in_words,
     curvature,
     decisive,
     desirable_ratio,
@@ -51,6 +52,32 @@ def test_a_present_sft_term_counts_into_the_window() -> None:
     assert window is not None
     assert window.low == pytest.approx(2 + (0.03 * 1.6 - 0.05) * 100)
     assert window.high == pytest.approx(2 + (0.03 * 2.5 - 0.05) * 100)
+
+
+@pytest.mark.parametrize(
+    ("weights", "place"),
+    [
+        # rho q* = 1.6 and q*/rho = 2.5
+        ((0.05, 0.05), "q = 1.00 lies below the band of 1.60 to 2.50, so that chosen falls"),
+        ((0.10, 0.05), "q = 2.00 lies inside the band of 1.60 to 2.50"),
+        ((0.15, 0.05), "q = 3.00 lies above the band of 1.60 to 2.50, so that rejected rises"),
+    ],
+)
+def test_the_band_in_words_says_where_q_lies(weights: tuple[float, float], place: str) -> None:
+    words = band_in_words(Reading(entangled(weights=weights, steps=(0, 50))))
+    assert words is not None
+    assert words.startswith(f"at step 50 {place}")
+
+
+def test_the_band_in_words_ends_with_the_sft_window_where_there_is_one() -> None:
+    words = band_in_words(Reading(entangled()))
+    assert words is not None
+    assert words.endswith("an SFT coefficient of 3 to 7.5 keeps q inside (now 0)")
+    above = band_in_words(Reading(entangled(weights=(0.15, 0.05))))
+    assert above is not None
+    assert "SFT" not in above  # no coefficient keeps rejected from rising
+    run = entangled()
+    assert band_in_words(Reading(replace(run, tables={}))) is None
 
 
 def test_the_windows_of_a_run_are_sentences_on_its_settings() -> None:

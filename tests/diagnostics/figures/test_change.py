@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from diagnostics.examples import DRIFT, example, nan_ridden
+from diagnostics.axis import View, axes
+from diagnostics.examples import DRIFT, example, gaussian_tilt, nan_ridden
 from diagnostics.figures.change import change, share
+from diagnostics.forecast import Forecast, forecast
 from diagnostics.intervals import Interval
 from diagnostics.share import trajectory
 
@@ -61,3 +63,38 @@ def test_evaluations_without_numbers_leave_gaps_and_no_infinite_band() -> None:
         assert not np.isinf(values).any()
         # A hole in a filled outline would tear it apart.
         assert trace.fill is None or np.isfinite(values).all()
+
+
+def test_a_forecast_is_a_dashed_path_with_its_interval_and_its_peak() -> None:
+    path = trajectory(gaussian_tilt((1.0, 0.0), (-1.0, 0.2), range(0, 120, 10)))
+    ahead = forecast(path, final_step=260)
+    assert isinstance(ahead, Forecast)
+    traces = {trace.name: trace for trace in change(path, ahead=ahead).data}
+    line, peak = traces["forecast of chosen"], traces["peak of chosen"]
+    assert line.line.dash == "longdash"
+    assert (line.x[0], line.x[-1]) == (110, 260)
+    assert peak.x[0] == pytest.approx(ahead.peak_step.value)
+    assert peak.y[0] == pytest.approx(max(line.y), abs=1e-3)
+    assert "forecast, 95 % interval" in traces
+    assert not {"forecast of chosen"} & {trace.name for trace in change(path).data}
+
+
+def test_what_has_not_happened_yet_has_no_place_along_other_axes() -> None:
+    run = example("ideal")
+    path = trajectory(run)
+    ahead = forecast(path, final_step=400)
+    assert isinstance(ahead, Forecast)
+    along = View(axes(run, path).axes["drift"])
+    drawn = change(path, along, ahead=ahead)
+    assert drawn.layout.xaxis.title.text == "Drift [nats per token]"
+    assert "forecast of chosen" not in {trace.name for trace in drawn.data}
+    chosen = next(trace for trace in drawn.data if trace.name == "chosen")
+    assert list(chosen.x) == [point.drift.value for point in path]
+
+
+def test_a_stretch_keeps_one_evaluation_on_either_side_to_draw_lines_to() -> None:
+    path = trajectory(example("ideal"))
+    for figure in (change(path, View(steps=(45, 75))), share(path, View(steps=(45, 75)))):
+        assert figure.layout.xaxis.range == (45, 75)
+        line = next(trace for trace in figure.data if trace.name in ("chosen", "share"))
+        assert list(line.x) == [40, 50, 60, 70, 80]

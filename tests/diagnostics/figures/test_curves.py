@@ -8,15 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diagnostics.axis import View
+from diagnostics.axis import View, axes
 from diagnostics.errors import MissingMetric
+from diagnostics.events import Event
 from diagnostics.examples import example
-from diagnostics.figures import style
+from diagnostics.figures import rail, style
 from diagnostics.figures.curves import FAMILIES, Band, curves, families, reading_aid
 from diagnostics.figures.lines import smoothing_window
 from diagnostics.figures.thinning import MAX_POINTS
 from diagnostics.run import Run
 from diagnostics.schema import metric
+from diagnostics.trends import fitted
 
 
 def long_run(steps: int = 100_000) -> Run:
@@ -138,3 +140,76 @@ def test_one_point_is_drawn_as_a_mark_on_a_whole_step() -> None:
 )
 def test_the_smoothing_window_is_odd_and_grows_with_the_log(points: int, window: int) -> None:
     assert smoothing_window(points) == window
+
+
+def test_the_line_since_when_stands_at_its_step_and_says_so() -> None:
+    bands = [Band(0, 60, "first"), Band(60, 200, "second")]
+    layout = curves(example("ideal"), bands=bands, since=60).layout
+    [line] = [shape for shape in layout.shapes if shape.type == "line"]
+    assert (line.x0, line.line.dash) == (60, "solid")
+    assert "since step 60" in [note.text for note in layout.annotations]
+    zoomed = curves(example("ideal"), bands=bands, since=60, view=View(steps=(100, 200))).layout
+    assert [note.text for note in zoomed.annotations] == ["second"]
+
+
+def test_phases_and_curves_follow_the_axis() -> None:
+    run = example("ideal")
+    run = replace(run, train=run.train.assign(epoch=run.train.index / 100))
+    bands = [Band(0, 60, "first"), Band(60, 200, "second")]
+    figure = curves(run, bands=bands, since=60, view=View(axes(run).axes["epoch"]))
+    assert figure.layout.xaxis.title.text == "Epoch [passes over the data]"
+    line = next(trace for trace in figure.data if trace.name == "chosen")
+    assert (line.x[0], line.x[-1]) == (run.train.index[0] / 100, 2.0)
+    assert [(one.x0, one.x1) for one in figure.layout.shapes] == [(0, 0.6), (0.6, 2), (0.6, 0.6)]
+
+
+def test_records_without_a_place_on_the_axis_are_left_out() -> None:
+    run = example("ideal")
+    epochs = run.train.index / 100
+    run = replace(run, train=run.train.assign(epoch=epochs.where(epochs <= 1)))
+    figure = curves(run, view=View(axes(run).axes["epoch"]))
+    assert max(float(np.nanmax(trace.x)) for trace in figure.data) == 1.0
+
+
+def test_a_fitted_line_stands_in_its_band() -> None:
+    run = example("both_fall")
+    fit = fitted(
+        run.train.index.to_numpy(),
+        run.train["rewards/chosen"].to_numpy(),
+        run.train["rewards/rejected"].to_numpy(),
+    )
+    traces = {trace.name: trace for trace in curves(run, fit=fit).data}
+    assert fit is not None
+    assert list(traces["rejected, trend"].y) == pytest.approx(list(fit.lines[:, 1]))
+    band = np.asarray(traces["rejected, 95 % band of the trend"].y)
+    top = fit.lines[:, 1] + fit.half[:, 1]
+    assert band[: len(top)] == pytest.approx(top)
+    unknown = replace(fit, half=np.full_like(fit.half, np.nan))
+    names = {trace.name for trace in curves(run, fit=unknown).data}
+    assert "chosen, trend" in names
+    assert "chosen, 95 % band of the trend" not in names
+
+
+def test_the_rail_marks_each_kind_of_event_in_a_row_of_its_own() -> None:
+    happened = [
+        Event("loss spike", 40, "loss 9 loss units, usually 1"),
+        Event("not finite", 60, "not finite: loss", 90),
+    ]
+    figure = curves(example("ideal"), events=happened)
+    assert figure.layout.yaxis2.ticktext == ("loss", "no number")
+    marks = {trace.name: trace for trace in figure.data if trace.yaxis == "y2"}
+    assert list(marks["event: loss"].x) == [40]
+    assert "step 60 to 90" in marks["event: no number"].text[0]
+    assert list(marks["event: no number, how long"].x[:2]) == [60, 90]
+    assert figure.layout.yaxis.domain[0] > figure.layout.yaxis2.domain[1]
+    outside = curves(example("ideal"), events=happened, view=View(steps=(100, 200)))
+    assert "yaxis2" not in outside.layout.to_plotly_json()
+
+
+def test_a_rail_of_very_many_events_is_thinned_and_says_so() -> None:
+    happened = [Event("loss spike", step, "loss") for step in range(1, 5001)]
+    figure = curves(example("ideal"), events=happened)
+    [marks] = [trace for trace in figure.data if trace.yaxis == "y2"]
+    assert len(marks.x) == rail.MOST
+    assert (marks.x[0], marks.x[-1]) == (1, 5000)
+    assert "5,000 in view" in marks.text[0]
