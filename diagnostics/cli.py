@@ -88,7 +88,7 @@ def _report(options: argparse.Namespace) -> int:
     if not runs:
         return _tell(problems)
     try:
-        write([diagnose(run) for run in runs], options.html, problems)
+        write([diagnose(run) for run in runs], options.html, problems, options.at)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         problems.append(f"{options.html}: cannot be written ({reason}); give another file")
@@ -205,15 +205,11 @@ def _parser() -> argparse.ArgumentParser:
     _json(one)
     one.epilog = EXIT
     one = _command(commands, "compare", _compare, "put runs of any method on one scale")
-    one.add_argument(
-        "--at",
-        choices=MATCHES,
-        default="step",
-        help="where runs are held against each other: the same step, margin or drift",
-    )
+    _at(one)
     _json(one)
     one = _command(commands, "report", _report, "write one HTML file that opens anywhere")
     one.add_argument("--html", type=Path, required=True, metavar="FILE", help="where to write it")
+    _at(one)
     one = _command(commands, "import", _import, "keep logs of other trainers as runs of Seesaw")
     one.add_argument(
         "--to", type=Path, required=True, metavar="FOLDER", help="where the runs are written"
@@ -247,6 +243,15 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
         help="which column of the log holds what, e.g. chosen=pos_reward; with commas for more",
     )
     return command
+
+
+def _at(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--at",
+        choices=MATCHES,
+        default="step",
+        help="where runs are held against each other: the same step, margin or drift",
+    )
 
 
 def _json(command: argparse.ArgumentParser) -> None:

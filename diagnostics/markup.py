@@ -70,10 +70,10 @@ def span(low: float | None, high: float | None) -> str:
     return NOT_KNOWN if low is None or high is None else f"{signed(low)} to {signed(high)}"
 
 
-def sentence(text: str) -> str:
+def sentence(text: str, *, capital: bool = True) -> str:
     """Return a verdict's words as HTML: capital, true minus signs, full stop."""
     text = _MINUS.sub("−", text.strip())
-    text = text[:1].upper() + text[1:]
+    text = text[:1].upper() + text[1:] if capital else text
     return escaped(text + ("." if text and not text.endswith((".", "?", "!")) else ""))
 
 

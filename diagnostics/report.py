@@ -18,7 +18,6 @@ from diagnostics.figures.curves import Band, curves, families, reading_aid
 from diagnostics.figures.plane import Track, plane
 from diagnostics.forecast import Forecast
 from diagnostics.markup import (
-    NOT_KNOWN,
     counted,
     escaped,
     folded,
@@ -27,11 +26,10 @@ from diagnostics.markup import (
     span,
     table,
     threshold,
-    value_of,
 )
 from diagnostics.naming import Basis, NamedPhase
 from diagnostics.pathologies import PATHOLOGIES
-from diagnostics.regimes import Regime
+from diagnostics.reportcomparison import badge, comparison
 from diagnostics.stylesheet import CSS
 from diagnostics.summary import summarise
 from diagnostics.verdicts import Advice, Evidence, Status, Verdict
@@ -40,13 +38,6 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
-COLOURS = {
-    Regime.IDEAL: "good",
-    Regime.BOTH_RISE: "warn",
-    Regime.BOTH_FALL: "warn",
-    Regime.REVERSED: "bad",
-    Regime.MARGIN_LOSS: "bad",
-}
 TITLES = {one.name: one.title for one in PATHOLOGIES}
 FRAMEWORKS = {"trl": "TRL", "llamafactory": "LLaMA-Factory", "seesaw": "Seesaw"}
 STRENGTHS = {
@@ -57,8 +48,10 @@ STRENGTHS = {
 }
 
 
-def write(found: Sequence[Diagnosis], path: Path, problems: Sequence[str] = ()) -> None:
-    """Write the report of at least one run to a file, its folder included.
+def write(
+    found: Sequence[Diagnosis], path: Path, problems: Sequence[str] = (), matched: str = "step"
+) -> None:
+    """Write the report of at least one run to a file, its folder included; else as `page`.
 
     Raises
     ------
@@ -66,13 +59,19 @@ def write(found: Sequence[Diagnosis], path: Path, problems: Sequence[str] = ()) 
         When the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(found, problems), encoding="utf-8")
+    path.write_text(page(found, problems, matched), encoding="utf-8")
 
 
-def page(found: Sequence[Diagnosis], problems: Sequence[str] = (), matched: str = "step") -> str:
+def page(
+    found: Sequence[Diagnosis],
+    problems: Sequence[str] = (),
+    matched: str = "step",
+    places: Sequence[int] | None = None,
+) -> str:
     """Return the report as HTML; `problems` says what could not be read.
 
     Several runs are held against each other at the same `matched`: "step", "margin" or "drift".
+    `places` are those by which the runs have their colours elsewhere.
     """
     one = len(found) == 1
     title = f"Seesaw: {found[0].run.name}" if one else f"Seesaw: {len(found)} runs"
@@ -83,9 +82,14 @@ def page(found: Sequence[Diagnosis], problems: Sequence[str] = (), matched: str 
         f'<p class="muted">{escaped(facts)}report of {made}</p>',
     ]
     parts += [f'<p class="bad">Not read: {escaped(problem)}</p>' for problem in problems]
+    whole = summarise([one.run for one in found], matched, [one.regime for one in found])
+    names = [row.name for row in whole.rows]
     if not one:
-        parts += [_overview(found), _differences(found, matched)]
-    parts += [_run(diagnosis, index, alone=one) for index, diagnosis in enumerate(found)]
+        parts.append(comparison(found, whole, range(len(found)) if places is None else places))
+    parts += [
+        _run(diagnosis, name, index, alone=one)
+        for index, (diagnosis, name) in enumerate(zip(found, names, strict=True))
+    ]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -96,73 +100,11 @@ def page(found: Sequence[Diagnosis], problems: Sequence[str] = (), matched: str 
     )
 
 
-# Several runs.
-
-
-def _overview(found: Sequence[Diagnosis]) -> str:
-    """Return the table of all runs, and their paths on one plane."""
-    heads = ("Run", "Method", "Regime", "S", "Δ chosen", "Δ rejected", "Unit", "Present")
-    rows = [_row(diagnosis, index) for index, diagnosis in enumerate(found)]
-    tracks = [
-        Track(
-            diagnosis.run.name,
-            diagnosis.reading.estimates,
-            style.run_colour(index),
-            style.run_symbol(index),
-        )
-        for index, diagnosis in enumerate(found)
-        if diagnosis.reading.estimates
-    ]
-    drawn = embed.figure(
-        plane(tracks),
-        "Change of chosen against change of rejected, one path a run",
-        "Each path starts at the origin and ends at its mark, with its 95 % interval. Above the "
-        "dotted line the margin has grown.",
-    )
-    return table(heads, rows, numbers=(3, 4, 5)) + (drawn if tracks else "")
-
-
-def _row(diagnosis: Diagnosis, index: int) -> list[str]:
-    verdict = diagnosis.regime
-    moved = verdict.movement
-    names = ", ".join(TITLES.get(one.pathology, one.pathology) for one in diagnosis.present)
-    return [
-        f'<a href="#run-{index}">{escaped(diagnosis.run.name)}</a>',
-        escaped(tables.method_title(diagnosis.run.method)),
-        _badge(verdict.regime),
-        value_of(verdict.share),
-        value_of(moved.chosen if moved else None, sign=True),
-        value_of(moved.rejected if moved else None, sign=True),
-        escaped(moved.unit if moved else NOT_KNOWN),
-        escaped(names or NOT_KNOWN),
-    ]
-
-
-def _differences(found: Sequence[Diagnosis], matched: str) -> str:
-    """Return what the comparison comes to, and the settings in which the runs differ."""
-    runs = [diagnosis.run for diagnosis in found]
-    whole = summarise(runs, matched)
-    items = "".join(f"<li>{escaped(text)}.</li>" for text in whole.sentences)
-    said = f"<h3>What differs at the same {matched}</h3><ul>{items}</ul>" if items else ""
-    if not whole.settings:
-        return f'{said}<p class="muted">The settings that the logs state do not differ.</p>'
-    heads = ("Setting", *(run.name for run in runs))
-    rows = [
-        [
-            f"<code>{escaped(setting)}</code>",
-            *(escaped(NOT_KNOWN if one is None else shortened(str(one))) for one in values),
-        ]
-        for setting, values in whole.settings.items()
-    ]
-    return f"{said}<h3>Where the configurations differ</h3>{table(heads, rows)}"
-
-
 # One run.
 
 
-def _run(diagnosis: Diagnosis, index: int, *, alone: bool) -> str:
-    run = diagnosis.run
-    heading = f'<h2>{escaped(run.name)}</h2>\n<p class="muted">{escaped(_facts(diagnosis))}</p>'
+def _run(diagnosis: Diagnosis, name: str, index: int, *, alone: bool) -> str:
+    heading = f'<h2>{escaped(name)}</h2>\n<p class="muted">{escaped(_facts(diagnosis))}</p>'
     unwell = [*diagnosis.present, *diagnosis.suspected]
     heard = "What is wrong" if diagnosis.present else "What may be wrong"
     parts = [
@@ -201,7 +143,7 @@ def _verdict(diagnosis: Diagnosis) -> str:
         Basis.NONE: "nothing to read it from",
     }[verdict.basis]
     return (
-        f'<div class="card"><div class="badges">{_badge(verdict.regime)}{severity}{benign}'
+        f'<div class="card"><div class="badges">{badge(verdict.regime)}{severity}{benign}'
         f'<span class="muted">{basis}</span></div>'
         f'<p class="lead">{sentence(verdict.sentence)}</p>'
         f'<p class="muted">Confidence {escaped(verdict.confidence)}.</p></div>'
@@ -316,7 +258,7 @@ def _phases(phases: Sequence[NamedPhase]) -> str:
         [
             f"{one.start:,}",
             f"{one.end:,}",
-            "start" if one.is_start else _badge(one.regime),
+            "start" if one.is_start else badge(one.regime),
             *(escaped(side) for side in (one.directions.chosen, one.directions.rejected)),
             escaped(one.directions.margin),
         ]
@@ -372,8 +314,3 @@ def _configuration(diagnosis: Diagnosis) -> str:
     source = f'<p class="muted">Read from <code>{escaped(diagnosis.run.source.path)}</code></p>'
     shown = table(("Setting", "Value"), rows, texts=(1,)) if rows else ""
     return folded("Configuration and source", source + shown)
-
-
-def _badge(regime: Regime) -> str:
-    label = style.regime_label(regime.value)
-    return f'<span class="badge {COLOURS.get(regime, "calm")}">{escaped(label)}</span>'

@@ -50,7 +50,9 @@ def body(readings: Sequence[runs.Reading]) -> None:
     top = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     with top:
         matched = matching()
-        report.button([one for _, one in known], "comparison", matched)
+        report.button(
+            [one for _, one in known], "comparison", matched, [place for place, _ in known]
+        )
     st.caption(WHY[matched])
     found = comparison.compared(
         tuple(one for _, one in known), tuple(place for place, _ in known), matched

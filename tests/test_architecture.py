@@ -125,6 +125,7 @@ DIRECTION = (
     "standings",
     "summary groups",
     "comparisontables runtables tables figures",
+    "reportcomparison",
     "terminal report interchange",
     "cli",
     "__main__",

@@ -14,18 +14,24 @@ LONGEST_NAME = 60
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
-def button(diagnoses: Sequence[Diagnosis], name: str, matched: str = "step") -> None:
+def button(
+    diagnoses: Sequence[Diagnosis],
+    name: str,
+    matched: str = "step",
+    places: Sequence[int] | None = None,
+) -> None:
     """Show a button that makes the report when it is clicked; nothing without a diagnosis.
 
     `name` is what the file is called, whatever signs it holds. `matched` says where several runs
-    are held against each other: the same "step", "margin" or "drift".
+    are held against each other: the same "step", "margin" or "drift". `places` are the runs'
+    places among all runs, by which they keep their colours.
     """
     if not diagnoses:
         return
     found = tuple(diagnoses)
     st.download_button(
         "Report",
-        lambda: page(found, matched=matched).encode(),
+        lambda: page(found, matched=matched, places=places).encode(),
         file_name=f"{file_name(name)}.html",
         mime="text/html",
         help="One HTML file with the figures and numbers, which opens offline.",
