@@ -1,25 +1,29 @@
 """Logs that people bring: kept in a folder of their own while they are looked at, then imported.
 
 Nothing of a file is trusted: its name is cut to plain characters, its content goes to the readers
-only, and a run is written under the first root as a run log of ours.
+only, and a run is written under the first root as a run log of ours. What is pointed at instead of
+brought must lie under a root: whoever reaches the server must not read the rest of the machine.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import streamlit as st
 
 from diagnostics.errors import DiagnosticsError
-from diagnostics.readers import Hints, read_all, recognised
+from diagnostics.readers import Hints, find_runs, read_all, recognised
 from diagnostics.readers.console import read_text
 from diagnostics.readers.native import write
 from diagnostics.readers.tables import is_table, preview
+from diagnostics.readers.wandb_online import PREFIX
+from diagnostics.readers.wandb_online import read as read_online
 from diagnostics.run import Run
-from pages.components.runs import roots
+from pages.components.jobs import LOCAL
+from pages.components.runs import ROOTS_VARIABLE, roots
 
 LONGEST_NAME = 80
 # Files that say how a run was set up, by the names that frameworks give them.
@@ -68,15 +72,20 @@ def _put(path: Path, content: bytes) -> None:
         path.write_bytes(content)
 
 
-def runs_in(path: Path, hints: Hints) -> tuple[Run, ...]:
-    """Return the runs of a file.
+def runs_in(name: str, path: Path, hints: Hints) -> tuple[Run, ...]:
+    """Return the runs of a file that was dropped under a name.
 
     Raises
     ------
     DiagnosticsError
-        When it cannot be read as a log.
+        When it cannot be read as a log; the sentence calls the file by its name.
     """
-    return read_all(path, hints)
+    try:
+        return read_all(path, hints)
+    except DiagnosticsError as problem:
+        # Where the file lies meanwhile means nothing to whoever dropped it.
+        told = str(problem).replace(str(path), name).replace(str(path.parent), name)
+        raise ImportRefused(told) from None
 
 
 def runs_in_text(text: str, hints: Hints) -> tuple[Run, ...]:
@@ -88,6 +97,90 @@ def runs_in_text(text: str, hints: Hints) -> tuple[Run, ...]:
         When it holds no metrics.
     """
     return read_text(text, hints)
+
+
+def pointed_at(text: str) -> Path:
+    """Return the folder or file that a text names under the roots.
+
+    A path is one of the machine, or begins with the name of a root as the key of a run does.
+
+    Raises
+    ------
+    ImportRefused
+        When it lies elsewhere, whether or not it exists, or is not there.
+    """
+    homes = [root.resolve() for root in roots()]
+    try:
+        named = Path(text).expanduser()
+        tried = [named] if named.is_absolute() else [home.parent / named for home in homes]
+        places = [place.resolve() for place in tried]
+        inside = [one for one in places if any(one.is_relative_to(home) for home in homes)]
+        found = next((one for one in inside if one.exists()), None)
+    except (OSError, RuntimeError, ValueError):
+        inside, found = [], None
+    if found is not None:
+        return found
+    if inside:
+        raise ImportRefused(f"{text}: does not exist; check the path")
+    raise ImportRefused(
+        f"{text}: lies outside the folders that this server may read"
+        f" ({', '.join(map(str, homes))}); drop the file instead, or name its folder in"
+        f" {ROOTS_VARIABLE} and start the server again"
+    )
+
+
+def logs_in(place: Path) -> list[Path]:
+    """Return the logs of a folder, those under a root only; a file is its own log."""
+    homes = [root.resolve() for root in roots()]
+    return [
+        log
+        for log in ([place] if place.is_file() else find_runs(place) or [place])
+        if any(log.resolve().is_relative_to(home) for home in homes)
+    ]
+
+
+def online_address(text: str) -> str:
+    """Return the address of a run on W&B, however it was copied.
+
+    Examples
+    --------
+    >>> online_address("https://wandb.ai/me/dpo/runs/abc123?nw=x")
+    'wandb:me/dpo/abc123'
+    >>> online_address("me/dpo"), online_address("wandb:me/dpo/sweeps/s1")
+    ('wandb:me/dpo', 'wandb:me/dpo/sweeps/s1')
+    """
+    place = text.strip().removeprefix(PREFIX).partition("?")[0].rstrip("/")
+    if place.startswith(("https://", "http://")):
+        place = place.split("/", 3)[-1].replace("/runs/", "/").removesuffix("/workspace")
+    return PREFIX + place
+
+
+def runs_online(address: str, hints: Hints, say: Callable[[str], None]) -> tuple[Run, ...]:
+    """Return the runs at an address of W&B; `say` is told how far the reading is.
+
+    Raises
+    ------
+    DiagnosticsError
+        When there is no key, no such run, or no answer, or this server serves anybody.
+    """
+    _check_reach()
+    return read_online(address, hints, say=say)
+
+
+def _check_reach() -> None:
+    """Refuse to use the key of this server for people whom nobody knows.
+
+    Raises
+    ------
+    ImportRefused
+        When the server listens to other machines, and nobody has logged in.
+    """
+    address = st.get_option("server.address")
+    if address not in LOCAL and not getattr(st.user, "is_logged_in", False):
+        raise ImportRefused(
+            f"this server listens on {address or 'every address'}, and whoever reaches it could"
+            " read runs with its W&B key; serve on 127.0.0.1, or let people log in"
+        )
 
 
 def unclear_columns(path: Path) -> list[str]:
