@@ -121,7 +121,7 @@ def test_a_folder_under_a_root_is_looked_through(page: Page, folder: Path) -> No
     for named in ("runs/sweep", str(folder / "sweep"), f"{folder}/other/../sweep/"):
         app = page("import_log", folder=named)
         shown = text(app)
-        assert "**both\\_fall\\-0**" in shown
+        assert f"**{literal('both_fall-0')}**" in shown
         assert "12 training and 0 evaluation rows" in shown
         assert app.button(key="take in").label == "Import 3 runs"
 

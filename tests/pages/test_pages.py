@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from diagnostics.examples import TRUTH, example, nan_ridden
-from diagnostics.figures.style import regime_label
+from diagnostics.examples import example, nan_ridden
 from diagnostics.readers.native import write
 from diagnostics.runlog import RunLog
 from pages.components.text import literal
