@@ -39,6 +39,8 @@ LENGTH = {side: f"Length, {side} [tokens]" for side in SIDES}
 CHES = "CHES per token [squared activation]"
 COSINE = "Gradient cosine [cosine]"
 
+_TOKENS = tuple(f"completion_tokens/{side}" for side in SIDES)
+
 # Quantiles of the length difference that one mean is taken over, and fewest pairs in each.
 MOST_BINS = 8
 LEAST_IN_BIN = 8
@@ -49,8 +51,8 @@ class PairView:
     """The pairs of one split at one evaluation; `frame` has one row a pair, by its number.
 
     `split` is "train" or "held_out" of the probe set, or `TRAINING`. `steps` are the evaluations
-    there are, `start` and `step` the two that are compared. `is_paired` is false where no row has
-    both sides, as in unpaired data.
+    there are, `start` and `step` the two that are compared. `is_paired` is false where no row ever
+    had both sides, as in unpaired data.
     """
 
     split: str
@@ -58,12 +60,7 @@ class PairView:
     start: int
     step: int
     frame: pd.DataFrame
-
-    @property
-    def is_paired(self) -> bool:
-        """Whether any row has both sides."""
-        both = self.frame[[LENGTH[side] for side in SIDES]].notna().all(axis=1)
-        return bool(both.any())
+    is_paired: bool
 
     @property
     def clusters(self) -> Ints:
@@ -94,7 +91,10 @@ def view(run: Run, split: str, step: int | None = None) -> PairView | None:
     first, now = (
         rows[rows["step"] == one].set_index("pair").reindex(pairs) for one in (evaluations[0], at)
     )
-    lengths = rows.drop_duplicates("pair", keep="last").set_index("pair").reindex(pairs)
+    rows = rows.sort_values("step", kind="stable")
+    known = rows.assign(**{name: _column(rows, name) for name in _TOKENS})
+    # The last length that was logged, whichever evaluation that was.
+    lengths = known.groupby("pair").last().reindex(pairs)
     frame = _frame(pairs, lengths, first, now, "logps", "logps")
     for side in SIDES:
         frame[SURPRISE[side]] = _column(now, f"surprise_z/{side}")
@@ -102,7 +102,7 @@ def view(run: Run, split: str, step: int | None = None) -> PairView | None:
     if "prompt" in lengths:
         frame.insert(1, PROMPT, lengths["prompt"].fillna("").astype(str).to_numpy())
     frame = frame.join(_entanglement(run, split, at), on=PAIR)
-    return PairView(split, evaluations, evaluations[0], at, _lean(frame))
+    return PairView(split, evaluations, evaluations[0], at, _lean(frame), _is_paired(rows))
 
 
 def training_view(records: pd.DataFrame, step: int | None = None) -> PairView | None:
@@ -124,7 +124,12 @@ def training_view(records: pd.DataFrame, step: int | None = None) -> PairView | 
     pairs = np.asarray(rows.index, dtype=np.int64)
     frame = _frame(pairs, rows, rows, rows, "ref_logps", "logps")
     frame.insert(1, SEEN, rows["step"].to_numpy(np.int64))
-    return PairView(TRAINING, steps, 0, at, _lean(frame))
+    return PairView(TRAINING, steps, 0, at, _lean(frame), _is_paired(records))
+
+
+def _is_paired(rows: pd.DataFrame) -> bool:
+    sides = [np.isfinite(_column(rows, name)) for name in _TOKENS]
+    return bool((sides[0] & sides[1]).any())
 
 
 def _frame(

@@ -45,7 +45,7 @@ def table(seen: Look) -> list[int]:
     with st.container(horizontal=True, vertical_alignment="center"):
         kind = st.segmented_control(
             "Show",
-            FILTERS,
+            FILTERS if seen.pairs.is_paired else FILTERS[:2],
             default=ALL,
             required=True,
             key="show",
@@ -186,7 +186,7 @@ def export(seen: Look, chosen: Sequence[int]) -> None:
     name = f"drop-{figure.file_name(seen.run.name)}"
     listed = partial(_listed, seen, tuple(chosen))
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{len(chosen):,} pairs**", width="content")
+        st.markdown(f"**{len(chosen):,} pair{'s' * (len(chosen) != 1)}**", width="content")
         st.download_button(
             "List as JSONL",
             lambda: jsonl(listed()),

@@ -20,17 +20,20 @@ from tests.browser.steps import DONE, PLOT, clean
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 FALLING = "examples/demo-dpo"
+COMPARED = ("examples/demo-dpo", "examples/demo-kto", "examples/demo-orpo")
 # Name of the picture, page, its query, window; the narrow ones are what a phone shows.
 PICTURES = (
     ("overview", "overview", {}, (1280, 1180)),
     ("run", "run", {"run": FALLING}, (1280, 1180)),
     ("run-curves", "run", {"run": FALLING}, (1280, 2300)),
+    ("compare", "compare", {"runs": COMPARED, "at": "drift"}, (1280, 1700)),
+    ("pairs", "pairs", {"run": FALLING, "pair": "10"}, (1280, 2150)),
     ("overview-narrow", "overview", {}, (390, 844)),
     ("import", "import_log", {}, (1280, 900)),
     ("train", "train", {}, (1280, 1180)),
     ("reference", "reference", {}, (1280, 1180)),
 )
-DRAWS = {"overview", "run"}
+DRAWS = {"overview", "run", "compare", "pairs"}
 """Pages whose picture waits for a chart."""
 
 FEWEST_BYTES = 15_000
