@@ -231,9 +231,10 @@ def safe_settings(reading: Reading) -> dict[str, str]:
     bent = curvature(reading)
     if bent is not None and bent.rate is not None:
         lower = bent.lower_rate()
+        kept = f"; {lower:.2g} keeps that to {100 * TOLERATED_CURVATURE:.0f} %" if lower else ""
         found["learning_rate"] = (
             f"a step at {bent.rate:.3g} loses {100 * max(0.0, bent.k):.0f} % of its first-order "
-            f"gain{f'; {lower:.2g} keeps that to {100 * TOLERATED_CURVATURE:.0f} %' if lower else ''}"
+            f"gain{kept}"
         )
     return found
 
