@@ -45,6 +45,8 @@ class BulkLog:
 class LogRows:
     """The rows of a log as far as it was read, in the order of writing."""
 
+    is_bulky = False
+
     def __init__(self) -> None:
         self.offset = 0
         self.contents = LogContents()

@@ -13,14 +13,16 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from diagnostics.errors import MalformedLog
 from diagnostics.readers.assembly import assemble
 from diagnostics.readers.contract import NO_HINTS, Hints, Reader
+from diagnostics.readers.following import GrowingLog
 from diagnostics.readers.keys import records_of
-from diagnostics.readers.lines import Printed, printed_in
-from diagnostics.readers.opening import HEAD_BYTES, head, open_log, recognising
+from diagnostics.readers.lines import Printed
+from diagnostics.readers.opening import HEAD_BYTES, head, recognising
+from diagnostics.readers.printed import PrintedRows, printed_in
 from diagnostics.readers.producers import EM, HALOS, OPENRLHF, TORCHTUNE
 from diagnostics.readers.sidecars import configuration_beside
 from diagnostics.readers.stepping import Row, stepped
@@ -76,9 +78,23 @@ def read(path: Path, hints: Hints) -> tuple[Run, ...]:
     MalformedLog
         When it holds no row.
     """
-    with open_log(path) as stream:
-        config = {**settings_in(head(path)), **configuration_beside(path)}
-        runs = runs_of(stream, path=path, reader=READER.name, config=config, hints=hints)
+    return _ConsoleLog(path, hints).read()
+
+
+class _ConsoleLog(GrowingLog[PrintedRows]):
+    """The runs of a text file that may still grow."""
+
+    def __init__(self, path: Path, hints: Hints) -> None:
+        super().__init__(path, PrintedRows, lambda rows: _runs(path, rows, hints))
+
+    def read(self) -> tuple[Run, ...]:
+        with _without_collector():
+            return super().read()
+
+
+def _runs(path: Path, rows: Iterable[Printed], hints: Hints) -> tuple[Run, ...]:
+    config = {**settings_in(head(path)), **configuration_beside(path)}
+    runs = runs_of(rows, path=path, reader=READER.name, config=config, hints=hints)
     if not runs:
         raise MalformedLog(
             f"{path}: holds no printed row of metrics, expected lines such as {{'loss': 0.69, …}};"
@@ -99,7 +115,8 @@ def read_text(
     """
     data = text.encode("utf-8", errors="replace") if isinstance(text, str) else text
     config = settings_in(data[:HEAD_BYTES])
-    runs = runs_of(io.BytesIO(data), path=Path(name), reader="console", config=config, hints=hints)
+    printed = printed_in(io.BytesIO(data))
+    runs = runs_of(printed, path=Path(name), reader="console", config=config, hints=hints)
     if not runs:
         raise MalformedLog(
             f"{name}: holds no printed row of metrics, expected lines such as {{'loss': 0.69, …}};"
@@ -109,7 +126,7 @@ def read_text(
 
 
 def runs_of(
-    stream: BinaryIO,
+    printed: Iterable[Printed],
     *,
     path: Path,
     reader: str,
@@ -117,11 +134,11 @@ def runs_of(
     hints: Hints,
     label: str | None = None,
 ) -> tuple[Run, ...]:
-    """Return the runs printed in a text; `label` names the text where it is part of a file."""
+    """Return the runs of printed rows; `label` names their text where it is part of a file."""
     with _without_collector():
         found: list[list[Row]] = []
         more = 0
-        for rows in split(rows_in(printed_in(stream))):
+        for rows in split(rows_in(printed)):
             if len(found) < MOST_RUNS:
                 found.append(rows)
             else:
@@ -272,4 +289,5 @@ READER = Reader(
     recognises=recognises,
     read=read,
     export_hint="Save what the training prints: python train.py … 2>&1 | tee train.log.",
+    follow=_ConsoleLog,
 )

@@ -18,6 +18,8 @@ State = TypeVar("State")
 # So many bytes before the place must be the same, or the file was written anew.
 TAIL_BYTES = 64
 MOST_KEPT = 32
+# Rows that are held one by one take about two kilobytes each; more of them are read again.
+MOST_ROWS = 200_000
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Lines(Protocol):
 
     offset: int
 
+    @property
+    def is_bulky(self) -> bool:
+        """Whether it takes too much memory to be kept until the file has grown."""
+
     def read_on(self, stream: BinaryIO) -> None:
         """Add what stands from the stream's position on, which is `offset`."""
 
@@ -59,7 +65,7 @@ Read = TypeVar("Read", bound=Lines)
 
 
 class GrowingFile(Generic[Read]):
-    """What was read of one file so far; only what was appended since is read again."""
+    """What was read of one file so far; only what was appended since is read then."""
 
     def __init__(self, start: Callable[[], Read]) -> None:
         self._start = start
@@ -79,7 +85,8 @@ class GrowingFile(Generic[Read]):
             found = kept[1] if kept is not None and goes_on else self._start()
             stream.seek(found.offset)
             found.read_on(stream)
-            self._kept = Place.in_file(stream, found.offset), found
+            if not found.is_bulky:
+                self._kept = Place.in_file(stream, found.offset), found
         return found
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.json
 
 from diagnostics.readers.columns import MOST_COLUMNS, Columns, Table, column_of, columns_of
+from diagnostics.readers.following import MOST_ROWS
 from diagnostics.readers.lineblocks import LONGEST_LINE, LineBlocks, parsed_ahead
 from diagnostics.readers.numbers import numbers
 from diagnostics.readers.opening import json_value
@@ -42,6 +43,11 @@ class JsonRows:
         self.damaged: list[int] = []
         self._lines = 0
         self._rest = b""
+
+    @property
+    def is_bulky(self) -> bool:
+        """Whether there are too many rows to be kept until the file has grown."""
+        return len(self.rows) > MOST_ROWS
 
     def read_on(self, stream: BinaryIO) -> None:
         """Add the lines from the stream's position on."""
@@ -85,6 +91,8 @@ class JsonColumns:
 
     `damaged` are the numbers of the lines that hold no object; an unfinished last line is none.
     """
+
+    is_bulky = False
 
     def __init__(self) -> None:
         self.offset = 0

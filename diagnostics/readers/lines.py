@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
-BLOCK = 4 << 20
 # A metric line is a few hundred bytes; longer ones are no rows.
 LONGEST_ROW = 20_000
 # How far before a row its progress bar and its heading stand.
@@ -35,6 +34,9 @@ class Printed(NamedTuple):
     heading: str | None = None
 
 
+# From an opening brace to the next one or its end: linear in whatever a text holds.
+_DICT = re.compile(rb"\{[^{}]*\}")
+_LINE = re.compile(rb"[^\r\n]*")
 _ANSI = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _PAIR = re.compile(rb"'([^'{}]{1,120})':\s*('[^']*'|\"[^\"]*\"|[^,{}]*)")
 _BAR = re.compile(rb"(\d{1,12})/(\d{1,12}) \[")
@@ -64,72 +66,51 @@ _MLX_NAMES = {
 }
 
 
-def printed_in(stream: BinaryIO) -> Iterator[Printed]:
-    """Yield every row that a text holds, in order; memory stays within a few blocks."""
-    carried = b""
-    while block := stream.read(BLOCK):
-        text = carried + block
-        whole, carried = _cut(text)
-        yield from rows_of(whole)
-    yield from rows_of(carried)
+# One row, and where it ends in the text.
+Found = tuple[Printed, int]
 
 
-def _cut(text: bytes) -> tuple[bytes, bytes]:
-    """Return the part of a text that ends with a line, and the rest; a long rest is cut."""
-    end = max(text.rfind(b"\n"), text.rfind(b"\r", len(text) - LONGEST_ROW)) + 1
-    start = text.rfind(b"{'", max(end - LONGEST_ROW, 0), end)
-    if start >= 0 and b"}" not in text[start:end]:
-        # A hard-wrapped row goes on in the next block, with the bar in front of it.
-        end = max(start - BEFORE, text.rfind(b"}", 0, start) + 1, 0)
-    if end == 0 or len(text) - end > 4 * LONGEST_ROW:
-        end = max(end, len(text) - 2 * LONGEST_ROW)
-    return text[:end], text[end:]
+def without_colours(text: bytes) -> bytes:
+    """Return a text without the codes that steer a terminal."""
+    return _ANSI.sub(b"", text) if b"\x1b" in text else text
 
 
-def rows_of(text: bytes) -> Iterator[Printed]:
-    """Yield the rows of a text in order."""
-    if b"\x1b" in text:
-        text = _ANSI.sub(b"", text)
-    if b"}" in text:
-        any_dict = False
-        for row in _dicts(text):
-            any_dict = True
-            yield row
-        if any_dict:
-            return
+def dict_rows(text: bytes) -> list[Found]:
+    """Return the rows that are Python dicts: transformers, ms-swift, EM, HALOs."""
+    places = [
+        (found.start(), found.end())
+        for found in _DICT.finditer(text)
+        if found.end() - found.start() <= LONGEST_ROW and _is_row(found[0])
+    ]
+    values = _all_parsed([text[start:end] for start, end in places])
+    rows = []
+    last = 0
+    for one, (start, end) in zip(values, places, strict=True):
+        if one:
+            rows.append((_with_context(one, text, max(start - BEFORE, last), start), end))
+        last = end
+    return rows
+
+
+def _is_row(row: bytes) -> bool:
+    measured = b"loss" in row or b"reward" in row or b"train_runtime" in row
+    return measured and (row[1] == QUOTE or row[1:4].lstrip()[:1] == b"'")
+
+
+def other_rows(text: bytes) -> list[Found]:
+    """Return the rows of all other forms, in the order of their ends."""
+    rows: list[Found] = []
     if b"chosen_reward=" in text:
-        yield from _postfixes(text)
+        rows += _postfixes(text)
     if b" | loss:" in text:
         for found in _TORCHTUNE.finditer(text):
-            yield Printed(_pairs(_TORCHTUNE_PAIR, found[2]), None, int(found[1]), "torchtune")
+            row = Printed(_pairs(_TORCHTUNE_PAIR, found[2]), None, int(found[1]), "torchtune")
+            rows.append((row, found.end()))
     if b"Iter " in text and b"hosen reward" in text:
-        for found in _MLX.finditer(text):
-            yield _mlx(found)
+        rows += [(_mlx(found), found.end()) for found in _MLX.finditer(text)]
     if _COLONS in text:
-        yield from _colons(text)
-
-
-def _dicts(text: bytes) -> Iterator[Printed]:
-    """Yield the rows that are Python dicts: transformers, ms-swift, EM, HALOs."""
-    rows: list[bytes] = []
-    before: list[bytes] = []
-    position = end = 0
-    # From one closing brace back to its opening one: linear in whatever the text holds.
-    while (close := text.find(b"}", position)) >= 0:
-        start = text.rfind(b"{", position, close)
-        position = close + 1
-        if start < 0 or close - start > LONGEST_ROW:
-            continue
-        row = text[start:position]
-        measured = b"loss" in row or b"reward" in row or b"train_runtime" in row
-        if not measured or (row[1] != QUOTE and row[1:4].lstrip()[:1] != b"'"):
-            continue
-        rows.append(row)
-        before.append(text[max(start - BEFORE, end) : start])
-        end = position
-    for values, context in zip(_all_parsed(rows), before, strict=True):
-        if values:
-            yield _with_context(values, context) if len(context) > 3 else Printed(values)
+        rows += _colons(text)
+    return sorted(rows, key=lambda row: row[1])
 
 
 def _all_parsed(rows: list[bytes]) -> list[dict[str, Any]]:
@@ -145,26 +126,32 @@ def _all_parsed(rows: list[bytes]) -> list[dict[str, Any]]:
     return found if len(found) == len(rows) else [parsed(row) for row in rows]
 
 
-def _with_context(values: dict[str, Any], before: bytes) -> Printed:
+def _with_context(values: dict[str, Any], text: bytes, first: int, end: int) -> Printed:
     """Return a row with the bar and the heading in the text in front of it."""
-    bar = _bar(before)
-    heading = _STATS.search(before) if b" after " in before else None
+    if end - first <= 3:
+        return Printed(values)
+    bar = None
+    opening = text.rfind(b" [", first, end)
+    if opening >= 0:
+        bar = _bar(text, max(first, opening - LONGEST_BAR), opening) or _any_bar(text[first:end])
+    if text.find(b" after ", first, end) < 0:
+        return Printed(values, bar)
+    heading = _STATS.search(text[first:end])
     if heading is None:
         return Printed(values, bar)
     unit = (heading[3] or b" examples").decode().strip()
     return Printed(values, bar, int(heading[2]), unit)
 
 
-def _bar(before: bytes) -> tuple[int, int] | None:
-    """Return the last progress bar (done, total) of a text; its numbers end at the last bracket."""
-    opening = before.rfind(b" [")
-    if opening < 0:
-        return None
-    numbers = before[max(opening - LONGEST_BAR, 0) : opening].rpartition(b"/")
-    done = numbers[0].rpartition(b" ")[2]
-    if done.isdigit() and numbers[2].isdigit():
-        return int(done), int(numbers[2])
-    bars = _BAR.findall(before)
+def _bar(text: bytes, first: int, opening: int) -> tuple[int, int] | None:
+    """Return the progress bar (done, total) whose numbers end at an opening bracket."""
+    done, _, total = text[first:opening].rpartition(b"/")
+    done = done[done.rfind(b" ") + 1 :]
+    return (int(done), int(total)) if done.isdigit() and total.isdigit() else None
+
+
+def _any_bar(text: bytes) -> tuple[int, int] | None:
+    bars = _BAR.findall(text)
     return (int(bars[-1][0]), int(bars[-1][1])) if bars else None
 
 
@@ -194,19 +181,19 @@ def _pairs(pattern: re.Pattern[bytes], text: bytes) -> dict[str, Any]:
     return {_text(key): _text(value) for key, value in pattern.findall(text)}
 
 
-def _colons(text: bytes) -> Iterator[Printed]:
+def _colons(text: bytes) -> Iterator[Found]:
     """Yield the lines of "name: value, name: value"."""
     position = 0
     while (mark := text.find(_COLONS, position)) >= 0:
-        start = max(position, text.rfind(b"\n", 0, mark) + 1, mark - LONGEST_ROW // 10)
-        end = text.find(b"\n", mark, mark + LONGEST_ROW // 10)
-        position = end if end >= 0 else min(mark + LONGEST_ROW // 10, len(text))
-        yield Printed(_pairs(_COLONS_PAIR, text[start:position]))
+        before = max(text.rfind(end, position, mark) for end in (b"\n", b"\r")) + 1
+        start = max(position, before, mark - LONGEST_ROW // 10)
+        line = _LINE.match(text, mark, mark + LONGEST_ROW // 10)
+        position = line.end() if line is not None else mark + len(_COLONS)
+        yield Printed(_pairs(_COLONS_PAIR, text[start:position])), position
 
 
-def _postfixes(text: bytes) -> Iterator[Printed]:
-    """Yield the rows behind OpenRLHF's progress bars; a bar that is drawn again counts once."""
-    last: Printed | None = None
+def _postfixes(text: bytes) -> Iterator[Found]:
+    """Yield the rows behind OpenRLHF's progress bars, each time that one is drawn."""
     end = 0
     for found in _POSTFIX.finditer(text):
         done, total, pairs = found.groups()
@@ -217,16 +204,10 @@ def _postfixes(text: bytes) -> Iterator[Printed]:
         if evaluated or "eval_loss" in values:
             keys = {key: "eval_" + key.removeprefix("eval_") for key in values}
             own = {keys[key]: value for key, value in values.items()}
-            row = Printed(own, None, int(evaluated) if evaluated else None, "openrlhf eval")
+            stated = int(evaluated) if evaluated else None
+            yield Printed(own, None, stated, "openrlhf eval"), end
         elif "chosen_reward" in values:
-            row = Printed(values, (int(done), int(total)), int(epoch or 0), "openrlhf")
-        else:
-            continue
-        if last is not None and (last.bar, last.stated, last.heading) != row[1:]:
-            yield last
-        last = row
-    if last is not None:
-        yield last
+            yield Printed(values, (int(done), int(total)), int(epoch or 0), "openrlhf"), end
 
 
 def _mlx(found: re.Match[bytes]) -> Printed:

@@ -21,6 +21,7 @@ from diagnostics.readers import console
 from diagnostics.readers.assembly import assemble
 from diagnostics.readers.contract import Hints, Reader
 from diagnostics.readers.opening import LARGEST_DOCUMENT, head, open_log, recognising
+from diagnostics.readers.printed import printed_in
 from diagnostics.readers.result_tables import Table, distinct, records
 from diagnostics.run import Run
 
@@ -204,7 +205,12 @@ def _runs(output: Output, path: Path, hints: Hints) -> Iterator[Run]:
     if output.text and not output.tables:
         data = io.BytesIO(output.text.encode("utf-8", errors="replace"))
         yield from console.runs_of(
-            data, path=path, reader=READER.name, config=config, hints=hints, label=output.label
+            printed_in(data),
+            path=path,
+            reader=READER.name,
+            config=config,
+            hints=hints,
+            label=output.label,
         )
 
 

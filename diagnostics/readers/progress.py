@@ -38,5 +38,8 @@ def tell(stream: BinaryIO) -> None:
     if now < due[0]:
         return
     due[0] = now + PAUSE_SECONDS
-    size = os.fstat(stream.fileno()).st_size
+    try:
+        size = os.fstat(stream.fileno()).st_size
+    except OSError:  # a text that is part of a file
+        return
     listener(str(stream.name), min(1.0, stream.tell() / size) if size else 1.0)

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from diagnostics.errors import MalformedLog
 from diagnostics.readers.assembly import assemble, records_of
 from diagnostics.readers.contract import Hints, Reader
-from diagnostics.readers.following import GrowingLog
+from diagnostics.readers.following import MOST_ROWS, GrowingLog
 from diagnostics.readers.jsonlines import JsonRows, damage
 from diagnostics.readers.lineblocks import LineBlocks
 from diagnostics.readers.opening import head, head_rows, recognising
@@ -84,6 +84,11 @@ class _TextRows:
         self.damaged: list[int] = []
         self._rows: list[dict[str, Any]] = []
         self._rest = b""
+
+    @property
+    def is_bulky(self) -> bool:
+        """Whether there are too many rows to be kept until the file has grown."""
+        return len(self._rows) > MOST_ROWS
 
     def read_on(self, stream: BinaryIO) -> None:
         """Add the lines from the stream's position on."""
