@@ -114,14 +114,16 @@ def sides(reading: runs.Reading, run: Run, diagnosis: Diagnosis) -> Shown:
     fit = lines if source == family else None
     drawing = shown.kept(
         ("curves", family),
-        lambda: curves(
-            run,
-            family,
-            bands(reading),
-            view,
-            since=diagnosis.regime.since_step,
-            fit=fit,
-            events=diagnosis.events,
+        lambda: window.draggable(
+            curves(
+                run,
+                family,
+                bands(reading),
+                view,
+                since=diagnosis.regime.since_step,
+                fit=fit,
+                events=diagnosis.events,
+            )
         ),
     )
     window.chart(

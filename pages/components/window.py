@@ -57,6 +57,11 @@ def view(run_key: str, along: Axis) -> View:
     return View(along, (first, last) if first < last else None)
 
 
+def draggable(drawing: Any) -> Any:
+    """Return a figure on which a mouse that is dragged marks a stretch of full height."""
+    return drawing.update_layout(dragmode="select", selectdirection="h")
+
+
 def chart(drawing: Any, shown: View, choice: Choice, alt: str, aid: str, data: Any) -> None:
     """Show the chart on which a stretch can be dragged, how to read it, and the way back."""
     can_drag = not shown.axis.turns_back

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,23 +17,6 @@ SENTENCE = "Both fall since step 10: chosen −0.30 and rejected −0.80 nats/to
 
 Fresh = Callable[[Path], str]
 Tab = Callable[..., Any]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_a_first_deep_link_to_a_run_opens_on_its_verdict(
-    scheme: str, width: int, fresh: Fresh, recorded: Path, tab: Tab
-) -> None:
-    page = tab(scheme, width)
-    page.goto(f"{fresh(recorded)}/run?run=runs%2Fboth_fall")
-    page.get_by_text(SENTENCE).wait_for()
-    page.wait_for_selector(PLOT)
-    settle(page)
-    assert page.locator("h1").inner_text() == "both_fall-0"
-    assert page.locator(PLOT).count() >= 6
-    assert clean(page)
-    content, window = widths(page)
-    assert content <= window
 
 
 def test_a_link_to_the_overview_opens_it_when_the_whole_app_has_run_before(
@@ -93,17 +75,6 @@ def test_the_overview_fits_the_window_and_draws(
     assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 22, 28)"}[scheme]
 
 
-def test_picking_a_run_changes_the_url_and_the_page(dashboard: str, tab: Tab) -> None:
-    page = tab()
-    page.goto(f"{dashboard}/run?run=runs%2Fboth_rise")
-    page.get_by_role("heading", name="both_rise-0").wait_for()
-    page.locator('[data-testid="stSelectbox"] input').click()
-    page.get_by_role("option", name="runs/ideal").click()
-    page.get_by_role("heading", name="ideal-0").wait_for()
-    page.wait_for_url(lambda url: "ideal" in url)
-    assert clean(page)
-
-
 def test_picking_runs_on_the_overview_changes_the_url_and_survives_a_reload(
     dashboard: str, tab: Tab
 ) -> None:
@@ -117,28 +88,6 @@ def test_picking_runs_on_the_overview_changes_the_url_and_survives_a_reload(
     page.reload()
     page.get_by_role("link", name="both_rise-0").wait_for()
     assert page.get_by_role("link", name="ideal-0").count() == 0
-    assert clean(page)
-
-
-def test_dragging_across_the_main_chart_shows_those_steps_in_every_chart(
-    dashboard: str, tab: Tab
-) -> None:
-    page = tab()
-    page.goto(f"{dashboard}/run?run=runs%2Fideal")
-    page.wait_for_selector(PLOT)
-    settle(page)
-    area = page.locator(".st-key-curves .nsewdrag").first
-    area.scroll_into_view_if_needed()
-    box = area.bounding_box()
-    y = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + 0.25 * box["width"], y)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.5 * box["width"], y, steps=8)
-    page.mouse.up()
-    page.get_by_role("button", name="Whole run").wait_for()
-    assert page.get_by_text(re.compile(r"Steps \d+ to \d+\.$")).count() == 1
-    page.get_by_role("button", name="Whole run").click()
-    page.get_by_role("button", name="Whole run").wait_for(state="detached")
     assert clean(page)
 
 
