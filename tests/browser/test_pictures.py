@@ -27,7 +27,7 @@ PICTURES = (
     ("run", "run", {"run": FALLING}, (1280, 1180)),
     ("run-curves", "run", {"run": FALLING}, (1280, 2300)),
     ("compare", "compare", {"runs": COMPARED, "at": "drift"}, (1280, 1700)),
-    ("pairs", "pairs", {"run": FALLING, "pair": "10"}, (1280, 2150)),
+    ("pairs", "pairs", {"run": FALLING, "pair": "10"}, (1280, 2400)),
     ("overview-narrow", "overview", {}, (390, 844)),
     ("import", "import_log", {}, (1280, 900)),
     ("train", "train", {}, (1280, 1180)),
@@ -61,7 +61,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_picture_of_the_page_is_taken(
     name: str,
     place: str,
-    query: dict[str, str],
+    query: dict[str, str | tuple[str, ...]],
     window: tuple[int, int],
     scheme: str,
     examples: str,
@@ -69,7 +69,7 @@ def test_a_picture_of_the_page_is_taken(
     tab: Callable[..., Any],
 ) -> None:
     page = tab(scheme, *window)
-    page.goto(f"{examples}/{place}?{urlencode(query)}")
+    page.goto(f"{examples}/{place}?{urlencode(query, doseq=True)}")
     page.wait_for_selector(PLOT if place in DRAWS else "h1")
     page.wait_for_selector(DONE)
     page.wait_for_load_state("networkidle")
