@@ -19,7 +19,7 @@ from diagnostics.pairs import (
 )
 from diagnostics.schema import NATS_PER_TOKEN
 from pages.components import figure, pair, pairs, pairtable, runs, states
-from pages.components.link import navigation
+from pages.components.link import navigation, to_key
 from pages.components.text import literal, signed
 
 PER_TOKEN, SUMMED = "per token", "summed"
@@ -158,7 +158,9 @@ def body(entry: runs.Entry) -> None:
         st.title(literal(entry.key))
         states.unreadable(reading)
         return
-    st.title(literal(reading.name))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.title(literal(reading.name), width="content")
+        to_key(entry.key, "Verdict and curves →")
     seen = pairs.look(reading, reading.run)
     if seen is None:
         states.no_pairs()

@@ -89,7 +89,7 @@ def _facts(row: Any) -> None:
         ("Δ rejected", signed(row[DELTA["rejected"]]), "nats/token"),
         ("Margin", signed(row[MARGIN]), "nats/token"),
         ("Ranked", _ranked(row), "per token, start → now"),
-        ("Distance to flip", plain(row[FLIP], 1), "nats"),
+        ("Distance to flip", plain(row[FLIP], 1), "nats, summed log-probs"),
         (
             "Length",
             " / ".join(plain(row[LENGTH[side]], 0) for side in ("chosen", "rejected")),

@@ -173,6 +173,8 @@ def _prompts(run: Run, split: str) -> Any:
 
 def texts(seen: Look, chosen: Sequence[int]) -> Any:
     """Return the texts of these pairs by pair, as far as they were kept."""
+    if seen.pairs.split == TRAINING and len(chosen) == 1:
+        return _training_text(runs.mark(seen.entry.path), seen.entry, chosen[0], seen.run)
     if seen.pairs.split == TRAINING:
         return training_texts(seen.run, list(chosen))
     table = seen.run.tables.get("texts")
@@ -180,6 +182,12 @@ def texts(seen: Look, chosen: Sequence[int]) -> Any:
         return training_texts(seen.run, []).iloc[:0]
     rows = table[(table["split"] == seen.pairs.split) & table["pair"].isin(chosen)]
     return rows.drop_duplicates("pair", keep="last").set_index("pair")
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _training_text(mark: str, entry: runs.Entry, pair: int, _run: Run) -> Any:
+    """Return the texts of one training pair: the page shows them again at every rerun."""
+    return training_texts(_run, [pair])
 
 
 # The plane
