@@ -6,7 +6,6 @@ with a slash in its name is a file in a folder.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,6 @@ META = "meta.yaml"
 MOST_FILES = 1000
 LONGEST_LINE = 200
 LONGEST_TEXT = 6000
-_SETTING = re.compile(r"^(\w+): *'?(.*?)'? *$", re.MULTILINE)
 
 
 @recognising
@@ -56,7 +54,8 @@ def read(path: Path, hints: Hints) -> tuple[Run, ...]:
     records: list[Record] = []
     for step in sorted(rows):
         records += records_of({**rows[step], "step": step}, time=times[step])
-    meta = dict(_SETTING.findall(_text(path / META)))
+    lines = (line.partition(":") for line in _text(path / META).split("\n"))
+    meta = {key: value.strip().removeprefix("'").removesuffix("'") for key, _, value in lines}
     config = {key: _value(_text(file)) for key, file in _metric_files(path / "params")}
     return (
         assemble(

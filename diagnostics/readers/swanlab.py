@@ -8,7 +8,6 @@ transformers logs `train/rewards/chosen`, `eval/loss`.
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,6 @@ _KEY, _STEP, _TIME, _VALUE = 1, 2, 4, 5
 
 MOST_KEYS = 2000
 # files/config.yaml: "beta:", then its "value: 0.1" further in.
-_SETTING = re.compile(r"^(\S[^:\n]*):\n(?: +.*\n)*? +value: *'?(.*?)'? *$", re.MULTILINE)
 
 
 @recognising
@@ -154,9 +152,16 @@ def _configuration(folder: Path) -> dict[str, Any]:
     """Return the configuration that SwanLab keeps beside its file."""
     text = head(folder / "files" / "config.yaml").decode("utf-8", "replace")
     found: dict[str, Any] = {}
-    for key, value in _SETTING.findall(text + "\n"):
-        parsed = number(value) if value else None
-        found[key] = value if parsed is None or math.isnan(parsed) else parsed
+    key = None
+    for line in text.split("\n"):
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if colon and not line[:1].isspace():
+            key = None if value else name
+        elif key and colon and name == "value":
+            value = value.removeprefix("'").removesuffix("'")
+            parsed = number(value) if value else None
+            found[key] = value if parsed is None or math.isnan(parsed) else parsed
+            key = None
     return found
 
 

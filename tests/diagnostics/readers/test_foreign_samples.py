@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +183,20 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(ReadError, match="cannot be written"):
         import_runs([read(DATA / "wandb" / "offline-run")], tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("sample", "settings", "before"),
+    [("swanlab/run", "files/config.yaml", "odd:\n"), ("mlflow/run", "meta.yaml", "")],
+)
+def test_settings_of_nothing_but_spaces_take_no_time(
+    sample: str, settings: str, before: str, tmp_path: Path
+) -> None:
+    run = shutil.copytree(DATA / sample, tmp_path / "run")
+    whole = read(run)
+    lines = [*["   a  "] * 60, " " * 30_000 + "x", "name: " + " " * 5_000 + "'x", ""]
+    spaces = before + "\n".join(lines)
+    (run / settings).write_text(spaces + (run / settings).read_text())
+    began = time.process_time()
+    assert read(run).config == whole.config
+    assert time.process_time() - began < 1
