@@ -222,24 +222,32 @@ def _title(found: Verdict) -> str:
 def _remedies(found: Verdict) -> None:
     """Show everything to try, each with what it should do, what it may cost and who says so."""
     for number, advice in enumerate(found.advice, start=1):
-        st.markdown(f"**{number}. {literal(sentence(advice.action))}**")
+        st.markdown(f"**{_numbered(number, advice.action)}**")
         st.markdown(
             f"Expected: {literal(sentence(advice.expected))}  \n"
             f"Risk: {literal(sentence(advice.risk))}  \n"
-            f"Evidence: {STRENGTHS.get(advice.strength, advice.strength)}, "
-            f"{literal(sentence(advice.source))}"
+            f"Evidence: {STRENGTHS.get(advice.strength, advice.strength)}; "
+            f"{literal(advice.source.rstrip('.'))}."
         )
-        for framework, flag in advice.flags.items():
-            st.caption(FRAMEWORKS.get(framework, framework))
-            st.code(flag, language=None, wrap_lines=True)
+        if advice.flags:
+            with st.grid(len(advice.flags), min_column_width=260, gap="small"):
+                for framework, flag in advice.flags.items():
+                    with st.container(gap="xxsmall"):
+                        st.caption(FRAMEWORKS.get(framework, framework))
+                        st.code(flag, language=None, wrap_lines=True)
     for unseen in found.unseen:
         st.caption(f"△ {literal(sentence(unseen))}")
+
+
+def _numbered(number: int, text: str) -> str:
+    """Return a point of a list whose first one stands above it already."""
+    return f"{number}. " + ("As said above." if number == 1 else literal(sentence(text)))
 
 
 def _causes(diagnosis: Diagnosis) -> None:
     """Show why both sides moved so: each cause with its numbers, how sure, what would settle it."""
     for number, cause in enumerate(diagnosis.causes, start=1):
-        st.markdown(f"**{number}. {literal(sentence(cause.sentence))}**")
+        st.markdown(f"**{_numbered(number, cause.sentence)}**")
         st.markdown(
             f"How sure: {SUPPORT.get(cause.strength, cause.strength)}.  \n"
             f"To settle it: {literal(sentence(cause.settle))}"
