@@ -134,6 +134,7 @@ def test_every_page_opens(page: str, without: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr
     without_runs = {"import_log.py": "Import", "reference.py": "Reference", "train.py": "Train"}
     without_runs["pairs.py"] = "Table of pairs"  # shows no regime
+    without_runs["compare.py"] = "keeps chosen highest"
     assert without_runs.get(page, "ideal") in done.stdout
 
 

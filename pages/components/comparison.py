@@ -69,11 +69,13 @@ class Compared:
         }
 
     def words(self, text: str) -> str:
-        """Return a sentence as Markdown: no name changed, no interval torn at a line's end."""
-        said = sentence(text)
-        if text.startswith(tuple(self.names)):
-            said = text[:1] + said[1:]
-        return literal(said).replace("95 % ", f"95{NO_BREAK}%{NO_BREAK}")
+        """Return a sentence as Markdown: its first name bold and unchanged, no interval torn."""
+        named = [name for name in self.names if text.startswith(name)]
+        name = max(named, key=len, default="")
+        first = f"**{literal(name)}**" if name.strip() else ""
+        said = sentence(text) if not first else sentence(f"_{text[len(name) :]}")[1:]
+        gap = "" if not first or said[:1] in ",;:" else " "
+        return f"{first}{gap}{literal(said)}".replace("95 % ", f"95{NO_BREAK}%{NO_BREAK}")
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return what `make` returns, made once for all sessions; it is never changed."""
