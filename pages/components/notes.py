@@ -32,9 +32,11 @@ def editor(chosen: Sequence[Reading], notes: Mapping[str, Notes]) -> None:
             _one(chosen[0].entry, notes[chosen[0].entry.key], form)
         else:
             _several([reading.entry for reading in chosen], notes, form)
-        said = st.session_state.pop(f"{form} refused", None)
-        if said:
-            st.error(literal(sentence(said)))
+        refused = st.session_state.pop(f"{form} refused", None)
+        if refused:
+            st.error(literal(sentence(refused)))
+        if st.session_state.pop(f"{form} kept", False):
+            st.success("Kept.")
 
 
 def _one(entry: Entry, now: Notes, form: str) -> None:
@@ -70,6 +72,7 @@ def _keep_one(entry: Entry, form: str) -> None:
         state[f"{form} refused"] = str(reason)
     else:
         _fill(form, read_notes(entry.path, entry.part))
+        state[f"{form} kept"] = True
 
 
 def _several(entries: Sequence[Entry], notes: Mapping[str, Notes], form: str) -> None:
@@ -90,3 +93,4 @@ def _keep_several(entries: Sequence[Entry], notes: Mapping[str, Notes], form: st
         state[f"{form} refused"] = str(reason)
     else:
         state[f"{form} tags"] = ""
+        state[f"{form} kept"] = True

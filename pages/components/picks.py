@@ -53,4 +53,4 @@ def actions(chosen: Sequence[Reading], hidden: int, notes: Mapping[str, Notes]) 
             name = chosen[0].name if len(chosen) == 1 else "comparison"
             report.button([one.diagnosis for one in chosen if one.diagnosis], name)
         editor(chosen, notes)
-        st.button("Clear", key="clear picks", on_click=keep, args=([],))
+        st.button("Untick all", key="clear picks", on_click=keep, args=([],))

@@ -140,7 +140,7 @@ def _look(rows: Sequence[Mapping[str, Any]], columns: dict[str, Any]) -> dict[st
         "placeholder": "–",
         "height": "content" if len(rows) <= 12 else 460,
         "column_config": columns,
-        "alt": "Runs with their regime, their changes per token and their accuracies",
+        "alt": "Table of runs",
     }
 
 
