@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from math import inf, isfinite, nan, sqrt
 
@@ -83,11 +84,11 @@ def contrasts(
     tracks = tracks_of(runs) if tracks is None else tracks
     pairs = list(combinations(range(len(runs)), 2)) if pairs is None else pairs
     sure = certainty(len(pairs) * 3)
-    found = []
+    found, logs = [], _Logs(runs)
     for a, b in pairs:
         first, second = tracks[a], tracks[b]
         if first is None or second is None:
-            found.append(_from_logs(runs[a], runs[b], matched, sure))
+            found.append(_from_logs(logs, (a, b), matched, sure))
         else:
             found.append(_contrast(first, second, matched, sure))
     return tuple(found)
@@ -195,32 +196,65 @@ def _sentence(first: Run, second: Run, found: Difference, where: str) -> str:
 # Runs that have only logs.
 
 
-def _from_logs(first: Run, second: Run, matched: str, sure: float) -> Contrast:
+class _Logs:
+    """The changes that logs tell; each is worked out once, however many runs it is held against."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = runs
+        self.changes = cache(self._changes)
+        self.end = cache(self._end)
+
+    def same_rows(self, places: tuple[int, int]) -> str | None:
+        """Return the rows that both logs say enough in: training rows, else evaluations."""
+        for rows in ("train", "evals"):
+            both = [self.changes(place, rows) for place in places]
+            if all(one is not None and one.points >= MIN_LOGGED for one in both):
+                return rows
+        return None
+
+    def _changes(self, place: int, rows: str) -> Changes | None:
+        return changes(self.runs[place], rows)
+
+    def _end(self, place: int, rows: str, at: int) -> dict[str, Interval]:
+        """Return the changes of both sides and the margin from the start of a log to a step."""
+        log = self.changes(place, rows)
+        if log is None:
+            return dict.fromkeys(QUANTITIES[:3], UNDEFINED)
+        kept = log.steps <= at
+        sides = [side[kept] for side in (log.chosen, log.rejected, log.margin)]
+        seen = pair_trends(log.steps[kept], *sides, floor=log.floor)
+        return {name: getattr(seen, name).change for name in QUANTITIES[:3]}
+
+
+def _from_logs(logs: _Logs, places: tuple[int, int], matched: str, sure: float) -> Contrast:
     """Return the contrast of what both logs say up to the last step that both have."""
+    first, second = (logs.runs[place] for place in places)
     if matched != "step":
         reason = f"a matched {matched} needs the same probe pairs in both, and one has none"
         return _refused(first, second, matched, reason, "a matched step from the logs")
-    logs = _same_rows(first, second)
-    if logs is None:
+    rows = logs.same_rows(places)
+    both = [logs.changes(place, rows) for place in places] if rows else []
+    known = [one for one in both if one is not None]
+    if rows is None or len(known) < len(places):
         reason = (
             f"they have neither the same probe pairs nor {MIN_LOGGED} logged rewards of both sides "
             "each, in training or in evaluation rows"
         )
         return _refused(first, second, matched, reason, None)
-    if logs[0].unit != logs[1].unit or logs[0].unit == REWARD_UNIT:
-        reason = f"their rewards are logged in {logs[0].unit} and in {logs[1].unit}"
-        if logs[0].unit == logs[1].unit:
+    units = [one.unit for one in known]
+    if units[0] != units[1] or units[0] == REWARD_UNIT:
+        reason = f"their rewards are logged in {units[0]} and in {units[1]}"
+        if units[0] == units[1]:
             reason = "their rewards have a scale that the logs do not tell"
         instead = "the share S and the directions, which need no scale"
         return _refused(first, second, matched, reason, instead)
-    at = min(int(log.steps[-1]) for log in logs)
-    ends = [_end(log, at) for log in logs]
-    unit = logs[0].unit
+    at = min(int(one.steps[-1]) for one in known)
+    ends = [logs.end(place, rows, at) for place in places]
     apart = {name: minus(ends[1][name], ends[0][name]) for name in ends[0]}
     if not all(isfinite(one.value) for one in apart.values()):
         reason = f"one of the logs says too little up to step {at}, the last that both have"
         return _refused(first, second, matched, reason, OWN)
-    found = tuple(difference(name, one, unit, sure) for name, one in apart.items())
+    found = tuple(difference(name, one, units[0], sure) for name, one in apart.items())
     where = f"at step {at} of the logs"
     return Contrast(
         first=first.name,
@@ -232,23 +266,6 @@ def _from_logs(first: Run, second: Run, matched: str, sure: float) -> Contrast:
         paired=False,
         sentences=tuple(_sentence(first, second, one, where) for one in found),
     )
-
-
-def _same_rows(first: Run, second: Run) -> tuple[Changes, Changes] | None:
-    """Return the changes of both over training rows, or over evaluations where only these do."""
-    for rows in ("train", "evals"):
-        one, other = (changes(run, rows) for run in (first, second))
-        if one and other and min(one.points, other.points) >= MIN_LOGGED:
-            return one, other
-    return None
-
-
-def _end(log: Changes, at: int) -> dict[str, Interval]:
-    """Return the changes of both sides and the margin from the start of the log to a step."""
-    kept = log.steps <= at
-    sides = [side[kept] for side in (log.chosen, log.rejected, log.margin)]
-    seen = pair_trends(log.steps[kept], *sides, floor=log.floor)
-    return {name: getattr(seen, name).change for name in ("chosen", "rejected", "margin")}
 
 
 def minus(one: Interval, other: Interval) -> Interval:
