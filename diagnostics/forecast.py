@@ -307,18 +307,16 @@ def _forecast(path: _Path, fit: _Fit, final_step: int | None, clock: Clock) -> F
         final_step=None if final is None else final_step,
         final=final,
         sentence=_sentence(path, fit, crossing, crossing_step, final_step, final),
-        path=_ahead(trend, fit, max(ends, default=0.0), REACH * seen),
+        path=_ahead(trend, fit, max(ends, default=0.0)),
     )
 
 
-def _ahead(
-    trend: _Trend, fit: _Fit, end: float, reach: float
-) -> tuple[tuple[float, Interval], ...]:
-    """Return the curve from the last evaluation to step `end`, as far as margins up to `reach`."""
+def _ahead(trend: _Trend, fit: _Fit, end: float) -> tuple[tuple[float, Interval], ...]:
+    """Return the curve from the last evaluation to step `end`; nothing where that is past."""
     if not end > trend.step:
         return ()
-    margins = ((step, trend.margin_at(step)) for step in np.linspace(trend.step, end, POINTS_AHEAD))
-    return tuple((float(step), fit.at(one)) for step, one in margins if 0 < one.value <= reach)
+    steps = np.linspace(trend.step, end, POINTS_AHEAD)
+    return tuple((float(step), fit.at(trend.margin_at(step))) for step in steps)
 
 
 @dataclass(frozen=True)

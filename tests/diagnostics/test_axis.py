@@ -99,6 +99,12 @@ def test_drift_that_shrinks_stays_an_axis_on_which_no_stretch_can_be_named() -> 
     assert (low, high) == (0.0, max(one.drift.value for one in back))
 
 
+def test_steps_at_which_the_number_stands_still_are_all_inside_a_stretch() -> None:
+    still = Axis("epoch", "Epoch", np.arange(6.0), np.array([0.0, 1.0, 1.0, 1.0, 2.0, 3.0]))
+    assert still.steps_of(1.0, 2.5) == (1.0, 4.5)
+    assert still.steps_of(0.5, 1.0) == (0.5, 3.0)
+
+
 @given(
     values=st.lists(st.floats(0, 1e6), min_size=2, max_size=30),
     first=st.integers(0, 29),

@@ -46,6 +46,7 @@ def test_a_long_log_is_averaged_in_groups_that_keep_the_mean() -> None:
     assert (found.group, found.unit) == (17, "nats")
     assert len(found.steps) <= MOST_GROUPS
     assert found.steps[0] == 9.0
+    assert found.steps[-1] == np.mean(np.arange(987, 1001))  # what is left over
     assert found.chosen == pytest.approx(0.1 * found.steps)
     assert found.rejected == pytest.approx(0.3 * found.steps)
     assert found.margin == pytest.approx(0.4 * found.steps)
