@@ -53,10 +53,10 @@ def probe_grid(run: Run, split: str | None = None) -> ProbeGrid | None:
 
     None where no pair has both sides at the first and the last evaluation, as in unpaired data.
     """
-    split = default_split(run) if split is None else split
     frame = run.probes
-    if not {"split", "step", "pair"} <= set(frame):
+    if frame.empty or not {"split", "step", "pair"} <= set(frame):
         return None
+    split = default_split(run) if split is None else split
     frame = frame[(frame["split"] == split) & _whole(frame, "step") & _whole(frame, "pair")]
     frame = frame.drop_duplicates(["step", "pair"], keep="last")
     steps = np.unique(frame["step"].astype(np.int64))

@@ -107,6 +107,8 @@ def estimate(run: Run, step: int | None = None, split: str | None = None) -> Sha
     A run without such an evaluation gives an estimate with `n_pairs` 0 and NaN numbers.
     """
     split = default_split(run) if split is None else split
+    if run.probes.empty:
+        return undefined(0 if step is None else step, split)
     probe = _probe(run, split)
     last = len(probe.steps) - 1
     if step is not None:
@@ -118,6 +120,8 @@ def estimate(run: Run, step: int | None = None, split: str | None = None) -> Sha
 
 def trajectory(run: Run, split: str | None = None) -> list[ShareEstimate]:
     """Return one estimate for each evaluation of the probe set, the start included, by step."""
+    if run.probes.empty:
+        return []
     probe = _probe(run, default_split(run) if split is None else split)
     return [_estimate(probe, index) for index in range(len(probe.steps))]
 
@@ -135,7 +139,7 @@ def tide(run: Run) -> list[tuple[int, Interval]]:
 
 def default_split(run: Run) -> str:
     """Return the first of "train" and "held_out" that has a usable log-probability."""
-    if "split" in run.probes:
+    if "split" in run.probes and len(run.probes):
         for split in SPLITS:
             rows = run.probes[run.probes["split"] == split]
             if any(np.isfinite(_numbers(rows, f"logps/{side}")).any() for side in _SIDES):
