@@ -23,8 +23,14 @@ WHY = {
 SPLITS = {"quantity": "a quantity", "run": "a run"}
 
 
-def matching() -> str:
-    """Show where runs are held against each other, tied to `?at=` in the URL."""
+def matching(*, arrived: bool) -> str:
+    """Show where runs are held against each other, tied to `?at=` in the URL.
+
+    `arrived` is as in the run picker: what the link asks for wins over an earlier visit.
+    """
+    named = st.query_params.get("at")
+    if arrived and named in MATCHES and st.session_state.get("at", named) != named:
+        st.session_state["at"] = named
     return (
         st.segmented_control(
             "At the same",
@@ -38,7 +44,7 @@ def matching() -> str:
     )
 
 
-def body(readings: Sequence[runs.Reading]) -> None:
+def body(readings: Sequence[runs.Reading], *, arrived: bool) -> None:
     """Draw the comparison of the runs that could be read."""
     known = [(one.entry.index, one.diagnosis) for one in readings if one.diagnosis]
     for reading in readings:
@@ -49,7 +55,7 @@ def body(readings: Sequence[runs.Reading]) -> None:
         return
     top = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     with top:
-        matched = matching()
+        matched = matching(arrived=arrived)
         report.button(
             [one for _, one in known], "comparison", matched, [place for place, _ in known]
         )
@@ -116,6 +122,6 @@ if found:
             f"△ {len(picked)} runs are more than can be told apart: these are the first {MOST}."
         )
     live.watch(picked[:MOST])
-    body([runs.reading(entry) for entry in picked[:MOST]])
+    body([runs.reading(entry) for entry in picked[:MOST]], arrived=arrived)
 else:
     states.no_runs(runs.roots())
