@@ -109,10 +109,10 @@ def pointed(known: Hints) -> Found:
         return ()
     try:
         place = arrivals.pointed_at(text)
+        logs = arrivals.logs_in(place)
     except DiagnosticsError as problem:
         st.error(literal(sentence(str(problem))))
         return ()
-    logs = arrivals.logs_in(place)
     if len(logs) > MOST_LOGS:
         st.caption(f"{len(logs):,} logs lie there; the first {MOST_LOGS} are shown.")
     found: Found = ()

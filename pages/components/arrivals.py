@@ -23,6 +23,7 @@ from diagnostics.readers.wandb_online import PREFIX
 from diagnostics.readers.wandb_online import read as read_online
 from diagnostics.run import Run
 from pages.components.jobs import LOCAL
+from pages.components.outside import refuse_links_out
 from pages.components.runs import ROOTS_VARIABLE, roots
 
 LONGEST_NAME = 80
@@ -130,13 +131,22 @@ def pointed_at(text: str) -> Path:
 
 
 def logs_in(place: Path) -> list[Path]:
-    """Return the logs of a folder, those under a root only; a file is its own log."""
+    """Return the logs of a folder, those under a root only; a file is its own log.
+
+    Raises
+    ------
+    LeadsOut
+        When a link in one of them leads out of the roots.
+    """
     homes = [root.resolve() for root in roots()]
-    return [
+    found = [
         log
         for log in ([place] if place.is_file() else find_runs(place) or [place])
         if any(log.resolve().is_relative_to(home) for home in homes)
     ]
+    for log in found:
+        refuse_links_out(log, homes)
+    return found
 
 
 def online_address(text: str) -> str:

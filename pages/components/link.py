@@ -23,6 +23,8 @@ IMPORT = "pages/import_log.py"
 REFERENCE = "pages/reference.py"
 PLACE = "page that is open"
 LEFT = "what was shown by"
+# The link to the open page looks the same with and without the keyboard's focus otherwise.
+FOCUS = "<style>a:focus-visible{outline:2px solid currentColor;outline-offset:1px}</style>"
 
 
 def navigation(here: str) -> bool:
@@ -33,6 +35,7 @@ def navigation(here: str) -> bool:
         # The browser's way back forgets what stood behind the `?` of a page.
         st.query_params.from_dict(st.session_state.get(f"{LEFT} {here}", {}))
     remember(here)
+    st.html(FOCUS)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pages"):
         st.markdown("**Seesaw**", width="content")
         _link(OVERVIEW, "All runs")

