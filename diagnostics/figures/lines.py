@@ -19,6 +19,9 @@ WINDOWS = 20
 SHORTEST_SMOOTHED = 40
 """… and none when fewer are there: then the line is the log itself."""
 
+AIR = 0.02
+"""Share of the width that stays free on either side, so that marks at the ends are whole."""
+
 MAX_MARKS = 200
 """Held-out marks of one column at most."""
 
@@ -65,10 +68,12 @@ def _part(series: pd.Series, view: View) -> slice:
 def frame(drawing: go.Figure, run: Run, view: View) -> tuple[float, float]:
     """Fit the x-axis to what is in view, and return its first and last place."""
     first, last = view.axis.span(*(view.steps or _extent(run)))
+    # All figures of a run share one range: a quantity that was logged once stands where it was.
+    air = 0.0 if view.steps is not None else AIR * (last - first)
+    if last > first:
+        drawing.update_xaxes(range=[first - air, last + air])
     if view.axis.counts_steps:
         style.whole_steps(drawing, first, last)
-    if view.steps is not None:
-        drawing.update_xaxes(range=[first, last])
     return first, last
 
 

@@ -125,3 +125,13 @@ def test_a_constant_fraction_is_drawn_between_none_and_all() -> None:
     assert list(constant.layout.yaxis.range) == [-0.05, 1.05]
     moving = small(run_with(saturated=[0.0, 0.1, 0.2]), ["saturated"])
     assert moving.layout.yaxis.range is None
+
+
+def test_what_was_logged_once_stands_where_it_was_in_the_run() -> None:
+    run = run_with(loss=[0.7] * 100)
+    held = pd.DataFrame({"curvature": [0.06]}, index=pd.Index([40], name="step"))
+    figure = small(replace(run, evals=held), ["curvature"])
+    low, high = figure.layout.xaxis.range
+    assert low < 1
+    assert high > 100
+    assert list(figure.data[0].x) == [40]
