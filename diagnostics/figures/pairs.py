@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -28,13 +30,25 @@ X, Y = DELTA["rejected"], DELTA["chosen"]
 FARTHEST = 0.5
 
 
-def scatter(frame: pd.DataFrame, picked: int | None = None, *, height: int = 560) -> go.Figure:
+Outline = Sequence[tuple[float, float]]
+"""A polygon on the plane: its corners as (x, y)."""
+
+
+def scatter(
+    frame: pd.DataFrame,
+    picked: int | None = None,
+    region: Sequence[Outline] = (),
+    *,
+    height: int = 560,
+) -> go.Figure:
     """Return the pairs on the plane of both changes; a picked one stands in a ring.
 
     Parameters
     ----------
     frame
         The rows of a view with their marks. Those without both changes are left out.
+    region
+        Outlines that somebody has drawn.
     """
     known = placed(frame)
     kept = thinned(known)
@@ -56,6 +70,14 @@ def scatter(frame: pd.DataFrame, picked: int | None = None, *, height: int = 560
     if len(chosen):
         ring = {"size": 18, "symbol": "circle-open", "color": MARKED, "line": {"width": 3}}
         _points(drawing, chosen, "picked pair", ring)
+    for outline in region:
+        drawing.add_shape(
+            type="path",
+            path="M " + " L ".join(f"{x},{y}" for x, y in outline) + " Z",
+            line={"color": MARKED, "width": 1.5, "dash": "dash"},
+            fillcolor=style.translucent(MARKED, 0.07),
+            layer="below",
+        )
     drawing.update_layout(
         dragmode="select",
         showlegend=len(drawing.data) > 1,

@@ -213,8 +213,8 @@ def plane(seen: Look) -> None:
     if not count:
         st.info(_WITHOUT_PLACE[seen.pairs.split == TRAINING])
         return
-    drawing = scatter(seen.rows, _open_pair())
-    key = _plane(seen)
+    key, drawn_region = f"plane of {seen.slot}", outlines(seen)
+    drawing = scatter(seen.rows, _open_pair(), drawn_region)
     with st.container(gap=None):
         st.plotly_chart(
             drawing,
@@ -222,7 +222,7 @@ def plane(seen: Look) -> None:
             key=key,
             alt="Every pair: change of chosen against change of rejected",
             config=_TOOLS,
-            on_select=partial(_chosen, key),
+            on_select=partial(_chosen, key, _region(seen)),
         )
         figure.downloads(drawing, key, "Pairs", lambda: seen.rows)
     drawn = f"{MOST_POINTS:,} of {count:,} pairs drawn, the farthest and the marked ones among them"
@@ -243,15 +243,44 @@ def _open_pair() -> int | None:
     return int(named) if named.isdecimal() else None
 
 
-def _plane(seen: Look) -> str:
-    return f"plane of {seen.slot}"
+def _region(seen: Look) -> str:
+    return f"region of {seen.slot}"
 
 
-def _chosen(key: str) -> None:
-    """Open the pair that was chosen alone."""
-    points = st.session_state[key].get("selection", {}).get("points", [])
+def _chosen(key: str, region: str) -> None:
+    """Keep the region that was drawn, and open a pair that lies in it alone.
+
+    Plotly's own selection is lost whenever the figure changes, by a new record or by a pair that
+    is opened: the region is kept in the session instead, and drawn.
+    """
+    chosen = st.session_state[key].get("selection", {})
+    points = chosen.get("points", [])
+    found = []
+    for box in chosen.get("box", []):
+        (x0, x1), (y0, y1) = sorted(box["x"][:2]), sorted(box["y"][:2])
+        found.append([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+    for lasso in chosen.get("lasso", []):
+        found.append(list(zip(lasso["x"], lasso["y"], strict=True)))
+    # A figure that is drawn anew reports an empty selection: that is nobody's wish.
+    if found:
+        st.session_state[region] = found
     if len(points) == 1:
         st.session_state[OPEN] = _number(points[0])
+
+
+def outlines(seen: Look) -> Any:
+    """Return the boxes and lassos drawn on the plane, as corners."""
+    return st.session_state.get(_region(seen), [])
+
+
+def forget_region(seen: Look) -> None:
+    """Offer to list all pairs again."""
+    st.button(
+        "Whole plane",
+        key="whole plane",
+        on_click=st.session_state.pop,
+        args=(_region(seen), None),
+    )
 
 
 def _number(point: Any) -> int | None:
@@ -260,20 +289,12 @@ def _number(point: Any) -> int | None:
     return None if number is None else int(number)
 
 
-def region(seen: Look) -> Any:
-    """Return the rows inside the boxes and lassos drawn on the plane, all where there is none."""
-    state = st.session_state.get(_plane(seen))
-    chosen = state.get("selection", {}) if state else {}
-    outlines = []
-    for box in chosen.get("box", []):
-        (x0, x1), (y0, y1) = sorted(box["x"][:2]), sorted(box["y"][:2])
-        outlines.append([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-    for lasso in chosen.get("lasso", []):
-        outlines.append(list(zip(lasso["x"], lasso["y"], strict=True)))
-    if outlines:
-        within = inside(seen.rows, X, Y, outlines[0])
-        for outline in outlines[1:]:
-            within |= inside(seen.rows, X, Y, outline)
-        return seen.rows[within]
-    numbers = [_number(point) for point in chosen.get("points", [])]
-    return seen.rows[seen.rows[PAIR].isin(numbers)] if len(numbers) > 1 else seen.rows
+def within(seen: Look) -> Any:
+    """Return the rows inside the region drawn on the plane, all where there is none."""
+    flags = [inside(seen.rows, X, Y, outline) for outline in outlines(seen)]
+    if not flags:
+        return seen.rows
+    any_of = flags[0]
+    for one in flags[1:]:
+        any_of = any_of | one
+    return seen.rows[any_of]

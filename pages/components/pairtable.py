@@ -26,7 +26,7 @@ from diagnostics.pairs import (
     SURPRISE,
 )
 from pages.components import figure
-from pages.components.pairs import OPEN, PROMPT_TEXT, Look, region, texts
+from pages.components.pairs import OPEN, PROMPT_TEXT, Look, forget_region, outlines, texts, within
 from pages.components.text import literal
 
 ALL = "all"
@@ -52,12 +52,15 @@ def table(seen: Look) -> list[int]:
             bind="query-params",
             label_visibility="collapsed",
         )
-        near = region(seen)
+        near = within(seen)
         rows = _filtered(near, kind or ALL)
         rows = rows.sort_values(MARGIN if seen.pairs.is_paired else PAIR, kind="stable")
         part = f" of {len(seen.rows):,}" if len(rows) < len(seen.rows) else ""
-        inside_it = ", in the region drawn above" if len(near) < len(seen.rows) else ""
-        st.caption(f"{len(rows):,}{part} pairs{inside_it}")
+        inside_it = ", in the region drawn above" if outlines(seen) else ""
+        # The table's own tools lie above its right end.
+        st.caption(f"{len(rows):,}{part} pairs{inside_it}", width="content")
+        if outlines(seen):
+            forget_region(seen)
     if rows.empty:
         st.info("No pair is like that.")
         return []

@@ -79,6 +79,10 @@ def test_a_newcomer_goes_from_a_link_to_a_list_of_pairs_to_leave_out(
     page.mouse.click(box["x"] + 305, box["y"] + 1.5 * ROW)
     page.wait_for_url(lambda url: "pair=275" in url)
     page.get_by_text("Marked: against its label").wait_for()
+    settle(page)
+    # The figure is drawn anew with the pair in a ring, and the region stays.
+    page.wait_for_selector(f"{PLANE} .shapelayer path")
+    page.get_by_text("in the region drawn above").wait_for()
     # A tick takes the pair along.
     page.mouse.click(box["x"] + 18, box["y"] + 1.5 * ROW)
     page.get_by_text("1 pair", exact=True).wait_for()
@@ -89,6 +93,8 @@ def test_a_newcomer_goes_from_a_link_to_a_list_of_pairs_to_leave_out(
     assert row["reasons"] == "against its label"
     assert row["text/chosen"]
     assert download.value.suggested_filename == "drop-recorded-dpo.jsonl"
+    page.get_by_role("button", name="Whole plane").click()
+    page.get_by_text("64 pairs", exact=True).wait_for()
     assert clean(page)
 
 

@@ -138,14 +138,9 @@ def test_a_link_opens_the_same_split_step_filter_and_pair(page: Page, folder: Pa
 @pytest.mark.parametrize(
     "query",
     [
-        {"pair": "999"},
-        {"pair": "x"},
-        {"pair": "-1"},
-        {"step": "17"},
-        {"step": "x"},
-        {"pairs_of": "nothing"},
-        {"show": "<script>"},
-        {"ranked": "x", "policy": "x"},
+        {"pair": "999", "step": "17", "pairs_of": "nothing", "show": "<script>"},
+        {"pair": "x", "step": "x", "ranked": "x", "policy": "x"},
+        {"pair": "-1", "step": "-1", "show": ""},
     ],
 )
 def test_what_the_url_invents_is_ignored(query: dict[str, str], page: Page, folder: Path) -> None:
@@ -264,16 +259,17 @@ def test_pairs_are_selected_by_the_region_drawn_on_the_plane(page: Page, folder:
     app = page("pairs")
     rows = app.dataframe[0].value
     low = rows[DELTA["rejected"]].median()
-    box = {"x": [-9.0, float(low)], "y": [-9.0, 9.0]}
-    app.session_state["plane of runs/ideal train"] = {
-        "selection": {"points": [], "point_indices": [], "box": [box], "lasso": []}
-    }
+    corners = [(-9.0, -9.0), (float(low), -9.0), (float(low), 9.0), (-9.0, 9.0)]
+    app.session_state["region of runs/ideal train"] = [corners]
     app.run()
     assert not app.exception
     shown = app.dataframe[0].value
     assert 0 < len(shown) < 30
     assert (shown[DELTA["rejected"]] <= low).all()
     assert "in the region drawn above" in words(app)
+    assert any(one["line"].get("dash") == "dash" for one in figures(app)[0]["layout"]["shapes"])
+    app.button(key="whole plane").click().run()
+    assert len(app.dataframe[0].value) == 30
 
 
 def test_tables_without_texts_say_how_texts_are_kept(page: Page, folder: Path) -> None:

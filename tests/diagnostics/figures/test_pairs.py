@@ -132,7 +132,7 @@ def test_the_stack_sums_to_100_percent_and_an_empty_one_is_empty() -> None:
 
 
 def test_margins_by_length_are_thinned_with_the_extremes_kept() -> None:
-    pairs = view(example("ideal", pairs=3000, evaluations=2), "train")
+    pairs = view(example("ideal", pairs=1200, evaluations=1), "train")
     assert pairs is not None
     effect = length_effect(pairs)
     assert effect is not None
