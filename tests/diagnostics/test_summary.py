@@ -22,6 +22,10 @@ def test_what_is_beyond_noise_comes_first_and_quotes_its_interval() -> None:
     assert "nats per token, beyond noise" in found.sentences[0]
     ends = [text.endswith("beyond noise") for text in found.sentences if " minus " in text]
     assert ends == sorted(ends, reverse=True)
+    assert found.beyond
+    assert all(text.endswith(", beyond noise") for text in found.beyond)
+    assert found.within
+    assert all(text.endswith((", within noise", ", too small to count")) for text in found.within)
 
 
 def test_runs_on_other_pairs_are_refused_with_what_can_be_had() -> None:

@@ -55,8 +55,14 @@ def test_many_lines_carry_their_intervals_at_their_ends_only() -> None:
 @pytest.mark.parametrize("matched", ["margin", "drift"])
 def test_along_a_margin_or_a_drift_the_points_stay_in_the_order_of_training(matched: str) -> None:
     (run,) = drawn("both_fall")
+    # A run that went far and came back.
+    turned = {
+        name: replace(line, value=line.value[::-1]) for name, line in run.course.lines.items()
+    }
+    run = replace(run, course=replace(run.course, lines=turned))
     x = run.course.along(matched)
     assert x is not None
+    assert x[0] > x[-1]
     figure = by_quantity([run], "chosen", matched, spans([run], matched, SIDES))
     (line,) = [
         trace for trace in figure.data if trace.name == "both_fall" and trace.mode == "lines"
