@@ -237,7 +237,7 @@ def gradients(shown: Shown) -> None:
                     "Incentive ratio q and the band in which chosen rises and rejected falls",
                     partial(runtables.bands, measured, shown.choice),
                 )
-                words = band_in_words(shown.diagnosis.reading)
+                words = kept(shown.reading, "band", lambda: band_in_words(shown.diagnosis.reading))
                 if words:
                     st.caption(literal(sentence(words)))
         if found is not None:
@@ -255,11 +255,12 @@ def gradients(shown: Shown) -> None:
                 )
 
 
-def gaps(run: Run) -> None:
+def gaps(shown: Shown) -> None:
     """Say in one line which quantities are not finite somewhere: the charts have gaps there."""
+    broken: dict[str, tuple[int, int]] = kept(shown.reading, "gaps", lambda: not_finite(shown.run))
     found = [
-        f"{metric(name).label} ({count:,} of {len(run.train):,}, first at step {first:,})"
-        for name, (count, first) in not_finite(run).items()
+        f"{metric(name).label} ({count:,} of {len(shown.run.train):,}, first at step {first:,})"
+        for name, (count, first) in broken.items()
     ]
     if found:
         more = f" and {len(found) - 4} more" if len(found) > 4 else ""
@@ -275,7 +276,7 @@ def metrics(shown: Shown) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.header("Other metrics", width="content")
         group = window.pick("Metrics", list(found), "metrics")
-    gaps(shown.run)
+    gaps(shown)
     with st.grid(3, min_column_width=300, gap="medium"):
         for chart in found[group]:
             with st.container(gap="xxsmall"):
