@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import forecast, readers, trends
+from benchmarks import dashboard, dashboard_load, forecast, readers, trends
 
 BENCHMARKS = {
     "trends": trends.main,
     "forecast": forecast.main,
     "readers": readers.main,
+    "dashboard": dashboard.main,
+    "dashboard_load": dashboard_load.main,
 }
 
 
