@@ -13,34 +13,8 @@ from tests.browser.steps import PLOT, clean, settle, widths
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SENTENCE = "Both fall since step 10: chosen −0.30 and rejected −0.80 nats/token"
-
 Fresh = Callable[[Path], str]
 Tab = Callable[..., Any]
-
-
-def test_a_link_to_the_overview_opens_it_when_the_whole_app_has_run_before(
-    dashboard: str, tab: Tab
-) -> None:
-    page = tab()
-    page.goto(dashboard)
-    settle(page)
-    page.goto(f"{dashboard}/overview")
-    page.wait_for_selector(PLOT)
-    assert page.get_by_role("dialog").count() == 0
-    assert clean(page)
-
-
-def test_a_first_deep_link_to_the_overview_draws_the_plane(
-    fresh: Fresh, recorded: Path, tab: Tab
-) -> None:
-    page = tab()
-    page.goto(f"{fresh(recorded)}/overview")
-    page.wait_for_selector(PLOT)
-    settle(page)
-    assert page.locator("h1").inner_text() == "All runs on one plane"
-    assert page.get_by_text(SENTENCE).count() == 1
-    assert clean(page)
 
 
 def test_after_a_first_deep_link_the_way_to_the_other_page_is_open(
@@ -54,40 +28,6 @@ def test_after_a_first_deep_link_the_way_to_the_other_page_is_open(
     page.get_by_role("link", name="both_fall-0").click()
     page.get_by_role("heading", name="both_fall-0").wait_for()
     page.wait_for_url(lambda url: "both_fall" in url)
-    assert clean(page)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_overview_fits_the_window_and_draws(
-    scheme: str, width: int, dashboard: str, tab: Tab
-) -> None:
-    page = tab(scheme, width)
-    page.goto(dashboard)
-    page.wait_for_selector(PLOT)
-    settle(page)
-    assert clean(page)
-    content, window = widths(page)
-    assert content <= window
-    background = page.evaluate(
-        "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
-    )
-    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 22, 28)"}[scheme]
-
-
-def test_picking_runs_on_the_overview_changes_the_url_and_survives_a_reload(
-    dashboard: str, tab: Tab
-) -> None:
-    page = tab()
-    page.goto(dashboard)
-    page.wait_for_selector(PLOT)
-    page.locator('[data-testid="stMultiSelect"] input').click()
-    page.get_by_role("option", name="runs/both_rise").click()
-    page.wait_for_url(lambda url: "runs=" in url)
-    page.get_by_role("link", name="ideal-0").wait_for(state="detached")
-    page.reload()
-    page.get_by_role("link", name="both_rise-0").wait_for()
-    assert page.get_by_role("link", name="ideal-0").count() == 0
     assert clean(page)
 
 
@@ -110,24 +50,6 @@ def test_a_training_shows_its_progress_without_a_reload(
         log.write("end", 8, {"status": "completed"})
     page.get_by_text("Training now").wait_for(state="detached")
     assert clean(page)
-
-
-def test_a_page_from_another_host_is_refused(dashboard: str) -> None:
-    from http.client import HTTPConnection
-
-    connection = HTTPConnection(dashboard.removeprefix("http://"))
-    headers = {
-        "Host": "evil.example",
-        "Origin": "http://evil.example",
-        "Connection": "Upgrade",
-        "Upgrade": "websocket",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    }
-    connection.request("GET", "/_stcore/stream", headers=headers)
-    status = connection.getresponse().status
-    connection.close()
-    assert status == 403
 
 
 def test_a_training_is_started_watched_and_stopped_in_the_browser(
