@@ -144,17 +144,22 @@ def settings(
 
     `found` holds one value a run of `names`.
     """
-    table = pd.DataFrame(
-        {
-            setting: [not_stated if value is None else str(value) for value in values]
-            for setting, values in found.items()
-        },
-        index=pd.Index(names, name="Run"),
-        dtype=object,
-    )
-    if len(found) >= len(names):
-        return table.T.rename_axis("Setting").reset_index()
-    return table.reset_index()
+    rows = {
+        setting: [not_stated if value is None else str(value) for value in values]
+        for setting, values in found.items()
+    }
+    columns: list[list[str]]
+    if len(rows) >= len(names):
+        columns = [list(column) for column in zip(*rows.values(), strict=True)]
+        head, first, heads = "Setting", list(rows), list(names)
+    else:
+        columns = list(rows.values())
+        head, first, heads = "Run", list(names), list(rows)
+    # A run or a setting may be called as the first column is.
+    table = {head: first}
+    for name, column in zip(heads, columns, strict=True):
+        table[name if name != head else f"{name} "] = column
+    return pd.DataFrame(table, dtype=object)
 
 
 def _interval(head: str, interval: Interval | None) -> dict[str, float]:

@@ -114,13 +114,12 @@ def legend(found: Compared, *, together: bool = False) -> None:
     for group in found.summary.groups if together else ():
         colour = style.run_colour(places[group.runs[0]])
         named |= dict.fromkeys(group.runs, "")
-        named[group.runs[0]] = (
-            f':color[**━**]{{foreground="{colour}"}}{NO_BREAK}{literal(group.label)} '
-            f"({len(group.runs)} seeds)"
-        )
+        seeds = f"{literal(group.label)} ({len(group.runs)} seeds)"
+        named[group.runs[0]] = f':color[**━**]{{foreground="{colour}"}} {seeds}'
     for name, place in places.items():
-        named.setdefault(name, f"{mark(place)}{NO_BREAK}{literal(name)}")
-    st.markdown(" \u2003".join(text for text in named.values() if text))
+        named.setdefault(name, f"{mark(place)} {literal(name)}")
+    shown = [text.replace(" ", NO_BREAK) for text in named.values() if text]
+    st.markdown(" \u2003".join(shown))
 
 
 def short(found: Compared) -> None:

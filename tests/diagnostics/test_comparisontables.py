@@ -53,3 +53,10 @@ def test_settings_run_down_where_they_are_more_than_the_runs() -> None:
     many = tables.settings(["a", "b"], {"beta": (0.1, 0.2), "seed": (1, 2)})
     assert list(many.columns) == ["Setting", "a", "b"]
     assert many["Setting"].tolist() == ["beta", "seed"]
+
+
+def test_a_run_or_a_setting_may_be_called_like_the_first_column() -> None:
+    few = tables.settings(["a", "b"], {"Run": (1, 2)})
+    assert few.to_dict("records") == [{"Run": "a", "Run ": "1"}, {"Run": "b", "Run ": "2"}]
+    many = tables.settings(["Setting", "b"], {"beta": (0.1, 0.2), "seed": (1, 2)})
+    assert list(many.columns) == ["Setting", "Setting ", "b"]

@@ -157,7 +157,7 @@ def test_seeds_of_one_setting_are_drawn_together_with_their_number(
     assert not app.exception
     text = words(app)
     assert "Seeds of one setting together" in text
-    assert "both\\_fall (3 seeds)" in text
+    assert "both\\_fall (3 seeds)" in text.replace("\u00a0", " ")
     names = [trace["name"] for one in figures(app) for trace in one["data"]]  # type: ignore[attr-defined]
     assert "ideal, 3 seeds, median" in names
     apart = compare(page)
