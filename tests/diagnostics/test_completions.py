@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -106,14 +107,16 @@ def test_a_rise_and_a_fall_differ_in_line_and_colour_and_say_their_nats() -> Non
     up, down, same = tags
     assert "solid" in str(up["style"])
     assert "dotted" in str(down["style"])
-    assert str(up["style"]).split(";")[0] != str(down["style"]).split(";")[0]
+    colours = [re.findall(r"rgb\(.*?\)", str(one["style"])) for one in (up, down)]
+    assert colours[0] != colours[1]
     assert "style" not in same
     assert [one["title"] for one in tags] == ["+0.50 nats", "−1.00 nats", "+0.00 nats"]
 
 
+@pytest.mark.parametrize("change", [0.5, 0.0, float("nan")])
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_no_text_becomes_an_element_or_an_attribute(attack: str) -> None:
-    found = token_changes(run_with([attack, "fine"], [0.5, -1.0]), "train", 7, 10)
+def test_no_text_becomes_an_element_or_an_attribute(attack: str, change: float) -> None:
+    found = token_changes(run_with([attack, "fine"], [change, -1.0]), "train", 7, 10)
     seen = Seen(coloured(found, "chosen", scale(found)))
     assert [name for name, _ in seen.tags] == ["div", "span", "span"]
     assert all(set(one) <= {"title", "style"} for _, one in seen.tags)

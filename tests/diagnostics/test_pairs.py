@@ -290,8 +290,10 @@ def test_records_without_a_reference_have_levels_and_no_change() -> None:
 
 
 def test_a_region_is_even_odd_and_needs_no_convexity() -> None:
-    frame = pd.DataFrame({"x": [0.5, 1.5, 0.5, 3.0, np.nan], "y": [0.5, 0.5, 1.5, 0.5, 0.5]})
+    frame = pd.DataFrame(
+        {"x": [0.5, 1.5, 0.5, 3.0, np.nan, -1.0], "y": [0.5, 0.5, 1.5, 0.5, 0.5, 0.5]}
+    )
     corner = [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]
-    assert inside(frame, "x", "y", corner).tolist() == [True, True, True, False, False]
-    assert inside(frame, "x", "y", corner[::-1]).tolist() == [True, True, True, False, False]
+    assert inside(frame, "x", "y", corner).tolist() == [True, True, True, False, False, False]
+    assert inside(frame, "x", "y", corner[::-1]).tolist() == [True, True, True, False, False, False]
     assert not inside(frame, "x", "y", []).any()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
 
 from diagnostics.readers import read
 from diagnostics.runlog import read_pairs
@@ -28,6 +30,14 @@ def test_pieces_join_to_the_completion_and_show_a_split_character_once(tiny_toke
     cut = tiny_tokenizer("🙂")["input_ids"][:-1]
     assert pair_texts.pieces(cut, tiny_tokenizer)[-1] == pair_texts.INCOMPLETE
     assert pair_texts.pieces([], tiny_tokenizer) == []
+
+
+def test_a_tokenizer_that_cuts_the_first_blank_off_keeps_it_elsewhere() -> None:
+    words = {"▁the": 0, "▁cat": 1, "s": 2}
+    core = Tokenizer(models.WordLevel(words, unk_token="s"))
+    core.decoder = decoders.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
+    assert pair_texts.pieces([0, 1, 2, 1], tokenizer) == ["the", " cat", "s", " cat"]
 
 
 def test_an_unpaired_example_has_one_empty_side() -> None:
