@@ -5,6 +5,7 @@
 #   make test    every test; make test PYTEST_ARGS="-k share" chooses some
 #   make check   formatting, lint, types
 #   make pictures  the pictures of the documentation, taken anew
+#   make fuzz    20,000 damaged logs through every reader (FUZZ=2000 for fewer)
 #   make bench   error rates and run times, measured anew (RUNS=200 for a rough table)
 #
 # Settings: PORT, PYTHON, VENV, WORKERS (test processes), and PIP_ARGS for the first set-up:
@@ -15,6 +16,7 @@ VENV ?= .venv
 PORT ?= 8501
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+FUZZ ?= 20000
 # Each worker loads torch, so that more than a few cost more memory than they save time.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
 DEMO := runs/demo
@@ -29,7 +31,7 @@ sum = $(shell cat $(1) | cksum | tr ' ' '-')
 app_stamp := $(VENV)/seesaw-app-$(call sum,$(app_files))
 dev_stamp := $(VENV)/seesaw-dev-$(call sum,$(dev_files))
 
-.PHONY: help run demo test check pictures bench
+.PHONY: help run demo test check pictures fuzz bench
 .DELETE_ON_ERROR:
 
 help:
@@ -75,6 +77,9 @@ check: $(dev_stamp)
 
 pictures: $(dev_stamp)
 	SEESAW_PICTURES=docs/images $(bin)/python -m pytest tests/browser/test_pictures.py
+
+fuzz: $(dev_stamp)
+	SEESAW_FUZZ=$(FUZZ) nice $(bin)/python -m pytest tests/diagnostics/readers/test_mutation.py
 
 bench: $(dev_stamp)
 	OMP_NUM_THREADS=1 $(bin)/python -m benchmarks $(BENCHMARKS)

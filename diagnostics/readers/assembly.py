@@ -8,7 +8,7 @@ becomes a caveat.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,14 @@ def assemble(
     """Return the run of one log's records, given in the order in which they were written."""
     rows = list(records)
     origin = Origin(path, reader, config or {}, name, part, hints or NO_HINTS, caveats)
-    final = [row for row in rows if row.kind == "final"]
-    rows = [row for row in rows if row.kind != "final"] if final else rows
+    final = [row for row in rows if row[1] == "final"]
+    rows = [row for row in rows if row[1] != "final"] if final else rows
     said: list[str] = []
     steps = _steps(rows, origin, said)
     kept = _order(steps, said)
-    evaluated = [place for place in kept if rows[place].kind == "eval"]
-    trained = [place for place in kept if rows[place].kind == "train"] if evaluated else kept
+    kinds = [row[1] for row in rows]
+    evaluated = [place for place in kept if kinds[place] == "eval"] if "eval" in kinds else []
+    trained = [place for place in kept if kinds[place] == "train"] if evaluated else kept
     train, evals = (
         _frame([rows[place] for place in places], steps[places], said)
         for places in (trained, evaluated)
@@ -123,10 +124,11 @@ def assemble_frames(
 
 def _steps(rows: Sequence[Record], origin: Origin, said: list[str]) -> Ints:
     """Return the step of every row (T,); rows without one are counted off in logging intervals."""
-    if all(row.step is not None for row in rows):
-        if any(row.inferred_step for row in rows):
+    stated = [row[0] for row in rows]
+    if None not in stated:
+        if any(row[5] for row in rows):
             said.append(_INFERRED.format(how="from the progress bars or the order of the lines"))
-        return np.array([row.step for row in rows], dtype=np.int64)
+        return np.array(stated, dtype=np.int64)
     every = _interval(origin.config)
     how = f"by counting rows {every} apart" if (every or 1) > 1 else "by counting rows"
     said.append(_INFERRED.format(how=how))
@@ -183,7 +185,7 @@ def _frame(rows: Sequence[Record], steps: Ints, said: list[str]) -> pd.DataFrame
     """Return rows as a frame by step; what is logged twice for a step counts as logged last."""
     if not rows:
         return empty_steps()
-    splits = list(dict.fromkeys(row.split for row in rows if row.split is not None))
+    splits = [split for split in dict.fromkeys(row[6] for row in rows) if split is not None]
     main = splits[0] if len(splits) > 1 else None
     if main is not None:
         said.append(
@@ -197,8 +199,7 @@ def _frame(rows: Sequence[Record], steps: Ints, said: list[str]) -> pd.DataFrame
     alike = _alike(rows, _rounds(place), main)
     for (_, names), members in sorted(alike.items(), key=lambda item: item[0][0]):
         positions = place[members]
-        columns = zip(*[_values(rows[i]) for i in members], strict=True)
-        for name, column in zip(names, columns, strict=True):
+        for name, column in _columns(names, [rows[i] for i in members], main):
             if name in table or len(table) < MOST_COLUMNS:
                 _fill(table, name, positions, column, len(index))
             else:
@@ -230,16 +231,31 @@ Alike = dict[tuple[int, tuple[str, ...]], list[int]]
 def _alike(rows: Sequence[Record], rounds: Sequence[int], main: str | None) -> Alike:
     """Return the rows of one round and one set of names; a lesser split's carry its name."""
     groups: Alike = {}
+    before: tuple[int, tuple[str, ...]] | None = None
     for place, (row, turn) in enumerate(zip(rows, rounds, strict=True)):
-        names = (*row[2], "epoch", "time")
-        if main is not None and row.split not in (None, main):
-            names = tuple(f"{row.split}/{name}" for name in names)
-        groups.setdefault((turn, names), []).append(place)
+        names = tuple(row[2])
+        if main is not None and row[6] not in (None, main):
+            names = tuple(f"{row[6]}/{name}" for name in names)
+        # Mostly a row is like the one before it, and no group need be looked up.
+        if (turn, names) != before:
+            before = (turn, names)
+            members = groups.setdefault(before, [])
+        members.append(place)
     return groups
 
 
-def _values(row: Record) -> tuple[Any, ...]:
-    return (*row[2].values(), row.epoch, row.time)
+def _columns(
+    names: tuple[str, ...], rows: Sequence[Record], main: str | None
+) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Yield name and values of each column of rows that are alike, epoch and time at the end."""
+    yield from zip(names, zip(*[row[2].values() for row in rows], strict=True), strict=True)
+    split = rows[0].split
+    prefix = f"{split}/" if main is not None and split not in (None, main) else ""
+    if "epoch" not in rows[0][2]:
+        yield f"{prefix}epoch", [row[4] for row in rows]
+    times = [row[3] for row in rows]
+    if times.count(None) < len(times):
+        yield f"{prefix}time", times
 
 
 def _fill(

@@ -194,10 +194,11 @@ def rows_in(printed: Iterable[Printed]) -> Iterator[Row]:
     """Yield the records of printed rows; a row that is printed twice in a row counts once."""
     last: dict[str, Any] | None = None
     for one in printed:
-        if one.values == last:
+        values = one[0]
+        if values == last:
             continue
-        last = one.values
-        for record in records_of(one.values):
+        last = values
+        for record in records_of(values):
             yield Row(record, one)
 
 
@@ -208,28 +209,24 @@ def split(rows: Iterable[Row]) -> Iterator[list[Row]]:
     latest: float | None = None
     ended = False
     for row in rows:
-        place = _place(row)
-        anew = place is not None and None not in (first, latest)
-        anew = anew and place <= first and place < latest  # type: ignore[operator]
-        trains_on = ended and row.record.kind == "train"
-        if current and row.record.kind != "final" and (trains_on or anew):
-            yield current
-            current, first, latest, ended = [], None, None, False
+        record, printed = row
+        # Its step, else its epoch.
+        step = printed[2] if record[0] is None else record[0]
+        place = record[4] if step is None else float(step)
+        if record[1] == "final":
+            ended = True
+        else:
+            anew = None not in (place, first, latest) and first >= place < latest  # type: ignore[operator]
+            if current and (anew or (ended and record[1] == "train")):
+                yield current
+                current, first, latest, ended = [], None, None, False
+            if place is not None:
+                latest = place
+                if first is None and record[1] == "train":
+                    first = place
         current.append(row)
-        ended = ended or row.record.kind == "final"
-        if place is not None and row.record.kind != "final":
-            latest = place
-            if row.record.kind == "train" and first is None:
-                first = place
     if current:
         yield current
-
-
-def _place(row: Row) -> float | None:
-    """Return how far the training was at a row: its step, else its epoch."""
-    record = row.record
-    step = record.step if record.step is not None else row.printed.stated
-    return record.epoch if step is None else float(step)
 
 
 def _known(rows: list[Row]) -> Hints:

@@ -86,12 +86,16 @@ def _kind(word: str) -> Kind:
 
 
 class _Part(NamedTuple):
-    """Which keys of a row make one record, and what they are called there."""
+    """Which keys of a row make one record, and what they are called there.
+
+    `is_whole` says that the record is the row as it stands.
+    """
 
     kind: Kind
     names: tuple[str, ...]
     keys: tuple[str, ...]
     split: str | None
+    is_whole: bool = False
 
 
 def records_of(row: Mapping[str, Any], **known: Any) -> list[Record]:
@@ -102,12 +106,14 @@ def records_of(row: Mapping[str, Any], **known: Any) -> list[Record]:
     """
     parts, step_keys, epoch_key = _layout(tuple(row))
     step = step_of(row) if step_keys else None
-    epoch = None if epoch_key is None else number(row[epoch_key])
+    epoch = None if epoch_key is None else row[epoch_key]
+    if epoch_key is not None and type(epoch) is not float:
+        epoch = number(epoch)
+    if len(parts) == 1 and parts[0].is_whole and not known:
+        return [Record(step, parts[0][0], row, None, epoch, False, parts[0][3])]
     found = []
-    for kind, names, keys, split in parts:
-        values = row
-        if names != keys or len(keys) != len(row):
-            values = dict(zip(names, [row[key] for key in keys], strict=True))
+    for kind, names, keys, split, is_whole in parts:
+        values = row if is_whole else dict(zip(names, [row[key] for key in keys], strict=True))
         record = Record(step, kind, values, None, epoch, False, split)
         found.append(record._replace(**known) if known else record)
     return found
@@ -130,7 +136,11 @@ def _layout(keys: tuple[Any, ...]) -> tuple[tuple[_Part, ...], bool, str | None]
     loose = parts.pop(None, {})
     every = {name: key for names in (*parts.values(), loose) for name, key in names.items()}
     steps = any(key in STEP_KEYS for key in keys)
-    return tuple(_parts(parts, loose)), steps, every.get("epoch")
+    found = [
+        part._replace(is_whole=part.names == part.keys and len(part.keys) == len(keys))
+        for part in _parts(parts, loose)
+    ]
+    return tuple(found), steps, every.get("epoch")
 
 
 def _parts(parts: dict[Kind | None, dict[str, str]], loose: dict[str, str]) -> Iterator[_Part]:

@@ -16,7 +16,6 @@ import orjson
 LONGEST_ROW = 20_000
 # How far before a row its progress bar and its heading stand.
 BEFORE = 400
-QUOTE = ord("'")
 # Twelve digits of a hundred billion steps, twice.
 LONGEST_BAR = 26
 
@@ -34,8 +33,6 @@ class Printed(NamedTuple):
     heading: str | None = None
 
 
-# From an opening brace to the next one or its end: linear in whatever a text holds.
-_DICT = re.compile(rb"\{[^{}]*\}")
 _LINE = re.compile(rb"[^\r\n]*")
 _ANSI = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _PAIR = re.compile(rb"'([^'{}]{1,120})':\s*('[^']*'|\"[^\"]*\"|[^,{}]*)")
@@ -66,40 +63,47 @@ _MLX_NAMES = {
 }
 
 
-# One row, and where it ends in the text.
-Found = tuple[Printed, int]
-
-
 def without_colours(text: bytes) -> bytes:
     """Return a text without the codes that steer a terminal."""
     return _ANSI.sub(b"", text) if b"\x1b" in text else text
 
 
-def dict_rows(text: bytes) -> list[Found]:
-    """Return the rows that are Python dicts: transformers, ms-swift, EM, HALOs."""
-    places = [
-        (found.start(), found.end())
-        for found in _DICT.finditer(text)
-        if found.end() - found.start() <= LONGEST_ROW and _is_row(found[0])
-    ]
-    values = _all_parsed([text[start:end] for start, end in places])
+def dict_rows(text: bytes) -> tuple[list[Printed], int]:
+    """Return the rows that are Python dicts, and where the last one ends.
+
+    These are the rows of transformers, ms-swift, EM and HALOs.
+    """
+    pieces = text.split(b"}")
+    found: list[bytes] = []
+    contexts: list[bytes] = []
+    skipped, last = b"", -1
+    # From one closing brace back to its opening one: linear in whatever the text holds.
+    for number, piece in enumerate(pieces[:-1]):
+        before, brace, row = piece.rpartition(b"{")
+        if brace and _is_row(row):
+            found.append(row)
+            contexts.append((skipped + before)[-BEFORE:])
+            skipped, last = b"", number
+        else:
+            skipped = (skipped + piece)[1 - BEFORE :] + b"}"
     rows = []
-    last = 0
-    for one, (start, end) in zip(values, places, strict=True):
-        if one:
-            rows.append((_with_context(one, text, max(start - BEFORE, last), start), end))
-        last = end
-    return rows
+    for values, before in zip(_all_parsed(found), contexts, strict=True):
+        if values:
+            rows.append(_with_context(values, before) if len(before) > 3 else Printed(values))
+    behind = sum(map(len, pieces[last + 1 :])) + len(pieces) - last - 2
+    return rows, len(text) - behind if found else 0
 
 
 def _is_row(row: bytes) -> bool:
+    """Say whether the inside of braces is a printed dict of measurements."""
     measured = b"loss" in row or b"reward" in row or b"train_runtime" in row
-    return measured and (row[1] == QUOTE or row[1:4].lstrip()[:1] == b"'")
+    quoted = row[:1] == b"'" or row[:3].lstrip()[:1] == b"'"
+    return measured and quoted and len(row) < LONGEST_ROW
 
 
-def other_rows(text: bytes) -> list[Found]:
-    """Return the rows of all other forms, in the order of their ends."""
-    rows: list[Found] = []
+def other_rows(text: bytes) -> tuple[list[Printed], int]:
+    """Return the rows of all other forms in the order of their ends, and the last end."""
+    rows: list[tuple[Printed, int]] = []
     if b"chosen_reward=" in text:
         rows += _postfixes(text)
     if b" | loss:" in text:
@@ -110,44 +114,45 @@ def other_rows(text: bytes) -> list[Found]:
         rows += [(_mlx(found), found.end()) for found in _MLX.finditer(text)]
     if _COLONS in text:
         rows += _colons(text)
-    return sorted(rows, key=lambda row: row[1])
+    rows.sort(key=lambda row: row[1])
+    return [row for row, _ in rows], rows[-1][1] if rows else 0
 
 
 def _all_parsed(rows: list[bytes]) -> list[dict[str, Any]]:
-    """Return the values of many printed dicts; as one document where all of them are JSON."""
+    """Return the values of many printed dicts, given without their braces.
+
+    They are parsed as one document where all of them are JSON.
+    """
+    if not rows:
+        return []
     try:
-        found = orjson.loads(b"[" + b",".join(rows).replace(b"'", b'"') + b"]")
+        found = orjson.loads(b"[{" + b"},{".join(rows).replace(b"'", b'"') + b"}]")
     except orjson.JSONDecodeError:
         if len(rows) <= 8:
-            return [parsed(row) for row in rows]
+            return [parsed(b"{" + row + b"}") for row in rows]
         # A few rows with nan need not slow down the others.
         half = len(rows) // 2
         return _all_parsed(rows[:half]) + _all_parsed(rows[half:])
-    return found if len(found) == len(rows) else [parsed(row) for row in rows]
+    return found if len(found) == len(rows) else [parsed(b"{" + row + b"}") for row in rows]
 
 
-def _with_context(values: dict[str, Any], text: bytes, first: int, end: int) -> Printed:
+def _with_context(values: dict[str, Any], before: bytes) -> Printed:
     """Return a row with the bar and the heading in the text in front of it."""
-    if end - first <= 3:
-        return Printed(values)
+    # The numbers of the last bar end at the last bracket.
+    numbers, bracket, _ = before.rpartition(b" [")
     bar = None
-    opening = text.rfind(b" [", first, end)
-    if opening >= 0:
-        bar = _bar(text, max(first, opening - LONGEST_BAR), opening) or _any_bar(text[first:end])
-    if text.find(b" after ", first, end) < 0:
+    if bracket:
+        done, _, total = numbers[-LONGEST_BAR:].rpartition(b"/")
+        done = done[done.rfind(b" ") + 1 :]
+        plain = done.isdigit() and total.isdigit()
+        bar = (int(done), int(total)) if plain else _any_bar(before)
+    if b" after " not in before:
         return Printed(values, bar)
-    heading = _STATS.search(text[first:end])
+    heading = _STATS.search(before)
     if heading is None:
         return Printed(values, bar)
     unit = (heading[3] or b" examples").decode().strip()
     return Printed(values, bar, int(heading[2]), unit)
-
-
-def _bar(text: bytes, first: int, opening: int) -> tuple[int, int] | None:
-    """Return the progress bar (done, total) whose numbers end at an opening bracket."""
-    done, _, total = text[first:opening].rpartition(b"/")
-    done = done[done.rfind(b" ") + 1 :]
-    return (int(done), int(total)) if done.isdigit() and total.isdigit() else None
 
 
 def _any_bar(text: bytes) -> tuple[int, int] | None:
@@ -181,7 +186,7 @@ def _pairs(pattern: re.Pattern[bytes], text: bytes) -> dict[str, Any]:
     return {_text(key): _text(value) for key, value in pattern.findall(text)}
 
 
-def _colons(text: bytes) -> Iterator[Found]:
+def _colons(text: bytes) -> Iterator[tuple[Printed, int]]:
     """Yield the lines of "name: value, name: value"."""
     position = 0
     while (mark := text.find(_COLONS, position)) >= 0:
@@ -192,7 +197,7 @@ def _colons(text: bytes) -> Iterator[Found]:
         yield Printed(_pairs(_COLONS_PAIR, text[start:position])), position
 
 
-def _postfixes(text: bytes) -> Iterator[Found]:
+def _postfixes(text: bytes) -> Iterator[tuple[Printed, int]]:
     """Yield the rows behind OpenRLHF's progress bars, each time that one is drawn."""
     end = 0
     for found in _POSTFIX.finditer(text):

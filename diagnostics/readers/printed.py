@@ -16,7 +16,7 @@ from diagnostics.readers.lines import (
 )
 from diagnostics.readers.progress import tell
 
-BLOCK = 4 << 20
+BLOCK = 1 << 20
 # Text behind the last row that the next row may begin in, or have its bar in.
 MOST_BEFORE = LONGEST_ROW + BEFORE
 # A bar that is drawn again is the same row, with later values.
@@ -82,13 +82,11 @@ class PrintedRows:
 
     def _found(self, text: bytes) -> tuple[list[Printed], bool, int]:
         """Return the new rows of a text, whether they are dicts, and where the last one ends."""
-        rows = dict_rows(text) if b"}" in text else []
-        are_dicts = self._are_dicts or bool(rows)
-        first = 0 if are_dicts else self._end
-        if not are_dicts:
-            rows = other_rows(text[first:])
-        printed = _last_drawn([row for row, _ in rows])
-        return printed, are_dicts, first + rows[-1][1] if rows else first
+        rows, end = dict_rows(text) if b"}" in text else ([], 0)
+        if rows or self._are_dicts:
+            return rows, True, end
+        rows, end = other_rows(text[self._end :])
+        return _last_drawn(rows), False, self._end + end
 
 
 def printed_in(stream: BinaryIO) -> Iterator[Printed]:
@@ -104,9 +102,7 @@ def _is_redrawn(row: Printed, later: Printed) -> bool:
 
 def _last_drawn(rows: list[Printed]) -> list[Printed]:
     """Return rows without the bars that are drawn again right after."""
-    if all(row.heading is None for row in rows):
-        return rows
-    later = [*rows[1:], None]
+    later = [*rows[1:], None] if rows else []
     return [
         row
         for row, after in zip(rows, later, strict=True)

@@ -67,7 +67,8 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         # A damaged or crafted schema must run no function of ours.
         database.execute("PRAGMA trusted_schema = OFF")
         yield database
-    except (sqlite3.Error, OverflowError) as error:
+    # Python stumbles over an error message that quotes a damaged name.
+    except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
         raise MalformedLog(_sentence(path, error)) from None
     finally:
         database.close()

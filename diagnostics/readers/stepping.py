@@ -30,8 +30,9 @@ class Row(NamedTuple):
 
 def stepped(rows: Sequence[Row]) -> list[Record]:
     """Return the records of one run with their steps, as far as the text shows them."""
-    records = [_numbered(row) for row in rows]
-    if all(record.step is not None or record.kind == "final" for record in records):
+    # Rows are many: what all of them need is taken by its place.
+    records = [row[0] if row[1][3] is None else _numbered(row) for row in rows]
+    if all(record[0] is not None or record[1] == "final" for record in records):
         return records
     steps = _train_steps(rows, records)
     if steps is None:
@@ -54,7 +55,7 @@ def _numbered(row: Row) -> Record:
 
 def _train_steps(rows: Sequence[Row], records: Sequence[Record]) -> list[int] | None:
     """Return the step of every train row, None where nothing tells."""
-    bars = [row.printed.bar for row in rows if row.record.kind == "train"]
+    bars = [row[1][1] for row in rows if row[0][1] == "train"]
     if not bars:
         return None
     return _by_bars(bars) or _by_total(_total(rows), len(bars), records)
@@ -110,22 +111,26 @@ def _by_total(total: int | None, count: int, records: Sequence[Record]) -> list[
 
 def _with_steps(records: Sequence[Record], steps: Sequence[int]) -> list[Record]:
     """Return records with the train rows at `steps` and the eval rows between them by epoch."""
-    epochs = [record.epoch for record in records if record.kind == "train"]
+    if len(steps) == len(records):  # all of them are train rows
+        return [
+            Record(step, kind, values, time, epoch, True, split)
+            for step, (_, kind, values, time, epoch, _, split) in zip(steps, records, strict=True)
+        ]
+    epochs = [record[4] for record in records if record[1] == "train"]
     last = next((i for i in reversed(range(len(epochs))) if _positive(epochs[i])), None)
     rate = None if last is None else steps[last] / float(epochs[last] or 1)
     placed, current, seen = [], 0, 0
-    for record in records:
+    for _, kind, values, time, epoch, _, split in records:
         step = current
-        if record.kind == "train":
+        if kind == "train":
             step = current = steps[seen]
             seen += 1
-        elif record.kind == "eval" and rate is not None and _positive(record.epoch):
-            same = seen > 0 and record.epoch == epochs[seen - 1]
+        elif kind == "eval" and rate is not None and _positive(epoch):
+            same = seen > 0 and epoch == epochs[seen - 1]
             ahead = steps[seen] if seen < len(steps) else None
-            guess = current if same else max(current, round(rate * float(record.epoch or 0)))
+            guess = current if same else max(current, round(rate * float(epoch or 0)))
             step = guess if ahead is None else min(guess, ahead)
-        # As _replace(step=step, inferred_step=True), at a third of its time.
-        placed.append(Record(step, *record[1:5], True, record.split))
+        placed.append(Record(step, kind, values, time, epoch, True, split))
     return placed
 
 

@@ -1,6 +1,6 @@
 """Damaged logs of every format give a run or one sentence, in bounded time and memory.
 
-`SEESAW_FUZZ=20000` tries so many; the suite tries a few hundred.
+`make fuzz` tries 20,000 (`SEESAW_FUZZ`); the suite tries a few hundred.
 """
 
 from __future__ import annotations
@@ -42,13 +42,15 @@ def test_a_text_that_is_no_utf_8_costs_its_line_only(tmp_path: Path) -> None:
     assert any("line 2" in caveat for caveat in run.caveats)
 
 
-def test_a_database_with_a_broken_schema_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [b"'", b"\xac'"])
+def test_a_database_with_a_broken_schema_is_one_sentence(damage: bytes, tmp_path: Path) -> None:
     ((reader, source),) = (one for one in samples() if one[0].name == "trackio")
     database = source if source.is_file() else next(source.rglob("*.db"))
     content = database.read_bytes()
     place = content.index(b"CREATE TABLE metrics")
     path = tmp_path / "broken.db"
-    path.write_bytes(content[: place + 30] + b"'" + content[place + 31 :])
+    end = place + 30 + len(damage)
+    path.write_bytes(content[: place + 30] + damage + content[end:])
     with pytest.raises(MalformedLog) as told:
         reader.read(path, NO_HINTS)
     assert "\n" not in str(told.value)
