@@ -12,16 +12,20 @@ from diagnostics.regimes import Regime
 from diagnostics.schema import METRICS
 from pages.components.explanation import explain
 from pages.components.link import navigation
+from pages.components.table import MEANT
 from pages.components.text import literal
 
 READABLE = 760  # pixels: longer lines tire
 SECTIONS = ("Pathologies", "Metrics", "Methods")
+# The query parameter of each section.
+NAMED = ("pathology", "metric", "method")
+
 TITLES = {one.name: one.title for one in PATHOLOGIES}
 
 
 def pathologies() -> None:
     """Show the page of one pathology or regime, the one named in the URL."""
-    name = st.selectbox("Pathology or regime", EXPLAINED, key="topic", bind="query-params")
+    name = st.selectbox("Pathology or regime", EXPLAINED, key="pathology", bind="query-params")
     name = name or EXPLAINED[0]
     title = TITLES.get(name) or Regime(name).label
     with st.container(width=READABLE):
@@ -30,11 +34,33 @@ def pathologies() -> None:
 
 
 def metrics() -> None:
-    """List every metric of the run log: its name, unit and definition."""
-    st.caption("A name means one quantity, whatever framework the log came from.")
+    """List every quantity, or those named in the URL: its name, unit and definition."""
+    find = st.text_input(
+        "Find", placeholder="rewards, kl, nats per token", key="metric", bind="query-params"
+    )
+    words = find.lower().split()
+    derived = [(name, text) for name, (_, text, _) in MEANT.items() if _holds(words, name, text)]
+    logged = [
+        one
+        for one in METRICS.values()
+        if _holds(words, one.name, one.label, one.unit, one.definition)
+    ]
     with st.container(width=READABLE):
-        for one in METRICS.values():
+        if logged:
+            st.caption("In logs. A name means one quantity, whatever framework a log came from.")
+        for one in logged:
             st.markdown(f"`{one.name}` [{literal(one.unit)}]  \n{literal(one.definition)}")
+        if derived:
+            st.caption("Worked out from fixed pairs, or from logged rewards where they allow it.")
+        for name, text in derived:
+            st.markdown(f"**{literal(name)}**  \n{literal(text)}")
+        if not logged and not derived:
+            st.info("No quantity is called or described so.")
+
+
+def _holds(words: Iterable[str], *texts: str) -> bool:
+    said = " ".join(texts).lower()
+    return all(word in said for word in words)
 
 
 def methods() -> None:
@@ -84,7 +110,11 @@ def _start(method: Method) -> str:
 
 
 st.set_page_config(page_title="Seesaw: reference", layout="wide")
-navigation("reference")
+if navigation("reference") and "section" not in st.query_params:
+    # A link to one metric or method need not say where it stands.
+    named = [SECTIONS[place] for place, name in enumerate(NAMED) if name in st.query_params]
+    if named:
+        st.query_params["section"] = st.session_state["section"] = named[0]
 st.title("Reference")
 section = st.segmented_control(
     "Section",

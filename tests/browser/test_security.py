@@ -77,7 +77,9 @@ def queries(folder: Path) -> dict[str, str]:
         "import_log": urlencode({"folder": "runs", "source": "Folder", "wandb": EVIL}),
         "import_log?": urlencode({"folder": EVIL, "source": "Folder"}),
         "train": urlencode({"model": EVIL, "data": EVIL, "name": EVIL, "method": EVIL}),
-        "reference": urlencode({"topic": EVIL, "section": EVIL, "method": EVIL}),
+        "reference": urlencode(
+            {"pathology": EVIL, "metric": EVIL, "section": EVIL, "method": EVIL}
+        ),
     }
 
 
