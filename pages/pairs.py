@@ -7,6 +7,7 @@ import streamlit as st
 from diagnostics.figures import contingency as ranking_figures
 from diagnostics.figures.distributions import distributions
 from diagnostics.figures.lengths import margin_by_length
+from diagnostics.figures.reliability import reliability as reliability_figure
 from diagnostics.intervals import Interval
 from diagnostics.pairs import (
     DELTA,
@@ -17,6 +18,7 @@ from diagnostics.pairs import (
     contingency,
     ranking_history,
 )
+from diagnostics.reliability import reliability
 from diagnostics.schema import NATS_PER_TOKEN
 from pages.components import figure, pair, pairs, pairtable, runs, states
 from pages.components.link import navigation, to_key
@@ -129,6 +131,27 @@ def own_text(seen: pairs.Look) -> None:
         )
 
 
+def sureness(seen: pairs.Look) -> None:
+    """Draw how often the policy prefers the labelled side, by how sure it is."""
+    st.subheader("Is it as right as it is sure?")
+    bins = reliability(seen.run, seen.pairs)
+    if bins is None:
+        states.not_logged("What a reward margin of this run means, or a pair that has one,")
+        return
+    figure.show(
+        reliability_figure(bins),
+        "reliability",
+        "Pairs preferred as labelled by how sure the policy is",
+        lambda: bins,
+    )
+    known = "held-out" if seen.pairs.split == "held_out" else "train"
+    st.caption(
+        "Confidence is σ of the reward margin's size. Below the dotted line the policy is surer "
+        f"than it is right. These are {known} pairs"
+        + ("." if known == "held-out" else ", whose labels it has seen: look at held-out ones too.")
+    )
+
+
 def correlation(found: Interval | None) -> str:
     """Return a correlation with its interval in words."""
     if found is None:
@@ -182,6 +205,10 @@ def body(entry: runs.Entry) -> None:
         lengths(seen)
     with right:
         own_text(seen)
+    left, _ = st.columns(2, gap="large")
+    with left:
+        if seen.pairs.is_paired:
+            sureness(seen)
 
 
 st.set_page_config(page_title="Seesaw: pairs", layout="wide")

@@ -118,7 +118,7 @@ DIRECTION = (
     "pathologies",
     "diagnosis",
     "pairs",
-    "pairmarks completions",
+    "pairmarks completions reliability",
     "droplist",
     "comparison contrasts configurations",
     "seeds courses",
