@@ -152,7 +152,8 @@ def _more(diagnosis: Diagnosis, leading: Verdict | None) -> None:
     if verdict.evidence:
         parts["The numbers"] = partial(_evidence, verdict.evidence)
     parts["What it means"] = partial(explain, explanation(verdict.regime))
-    with st.expander(" · ".join(parts)):
+    # Its name grows while a run goes on; with a key it stays open.
+    with st.expander(" · ".join(parts), key="more"):
         for tab, show in zip(st.tabs(list(parts)), parts.values(), strict=True):
             with tab:
                 show()
