@@ -44,7 +44,7 @@ class Filter:
 
 def ask(readings: Sequence[Reading]) -> Filter:
     """Show the filters and return what was asked for."""
-    with st.grid(4, min_column_width=190, gap="small"):
+    with st.grid(4, min_column_width=160, gap="small"):
         find = st.text_input(
             "Find", placeholder="name, model, tag or note", key="find", bind="query-params"
         )

@@ -75,6 +75,13 @@ def test_healthy_takes_a_named_regime_and_no_alarm(run: Run, healthy: bool) -> N
     assert diagnose(run).healthy is healthy
 
 
+def test_runs_are_sorted_by_what_is_established_then_unknown_then_healthy() -> None:
+    runs = {"fall": example("both_fall"), "ideal": example("ideal"), "none": example(Regime.UNKNOWN)}
+    found = {name: diagnose(run) for name, run in runs.items()}
+    assert found["none"].regime.regime is Regime.UNKNOWN
+    assert sorted(found, key=lambda name: found[name].urgency) == ["fall", "none", "ideal"]
+
+
 def test_a_caveat_is_said_once() -> None:
     run = example(Regime.BOTH_FALL)
     (tide,) = diagnose(run).regime.caveats

@@ -108,3 +108,25 @@ def test_a_name_cannot_bring_markup_into_the_figure() -> None:
 def test_seventy_two_runs_differ_in_colour_or_mark() -> None:
     looks = {(style.run_colour(index), style.run_symbol(index)) for index in range(72)}
     assert len(looks) == 72
+
+
+def test_of_hundreds_of_runs_the_ends_are_one_trace_in_their_own_colours() -> None:
+    runs = [example(regime) for regime in TRUTH]
+    tracks = [
+        Track(f"<b>{n}", trajectory(run), style.run_colour(n), style.run_symbol(n))
+        for n, run in enumerate(runs)
+    ]
+    [trace] = plane([], ends=tracks).data
+    assert list(trace.marker.color) == [track.colour for track in tracks]
+    assert list(trace.marker.symbol) == [track.symbol for track in tracks]
+    assert list(trace.y) == [track.estimates[-1].delta_chosen.value for track in tracks]
+    assert all("&lt;b&gt;" in text for text in trace.text)
+    assert trace.error_x.array is None
+
+
+def test_ends_stay_in_view_beside_the_paths() -> None:
+    path, far = example("ideal"), example("both_fall")
+    track = Track("near", trajectory(path), style.run_colour(0))
+    figure = plane([track], ends=[Track("far", trajectory(far), style.REFERENCE)])
+    low, _ = figure.layout.xaxis.range
+    assert low < trajectory(far)[-1].delta_rejected.value
