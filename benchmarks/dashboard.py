@@ -102,7 +102,8 @@ class Waits:
 
     Seconds until curves are visible after a start (`cold`) and a visit (`warm`), and until the
     charts are redrawn after a click (`clicks`); CPU seconds of the server for each click; what
-    came over the socket for a first visit, and what the server holds [MB].
+    came over the socket for a first visit, and what the server holds [MB]. `runs` are those on the
+    screen when the first curves were, where that may be fewer than there are.
     """
 
     cold: float
@@ -112,6 +113,7 @@ class Waits:
     payload: float
     held: float
     spike: bool
+    runs: int | None = None
 
 
 @contextmanager
@@ -166,6 +168,7 @@ def waits(browser: Any, tool: Tool, data: Path) -> Waits:
         with serve(tool, data) as server, visitor(browser) as page:
             visit(page, server, tool)
             cold.append(time.perf_counter() - server.begun)
+            runs = page.evaluate(tool.runs) if tool.runs else None
             if repeat < REPEATS - 1:
                 continue
             settled(page, tool)
@@ -184,7 +187,7 @@ def waits(browser: Any, tool: Tool, data: Path) -> Waits:
                 cpu.append(server.cpu_seconds() - spent)
             held, spike = server.megabytes(), page.evaluate(SPIKED)
     return Waits(
-        statistics.median(cold), statistics.median(warm), clicks, cpu, payload, held, spike
+        statistics.median(cold), statistics.median(warm), clicks, cpu, payload, held, spike, runs
     )
 
 
@@ -224,7 +227,8 @@ def lines(browser: Any, folder: Path, title: str, runs: Sequence[np.ndarray]) ->
             f" {p95(found.cpu):.2f} s | {f'{found.payload:.2f} MB' if ours else ''} |"
             f" {found.held:.0f} MB | {('kept' if found.spike else 'LOST') if ours else ''} |"
         )
-        notes.append(f"- {tool.name}: {tool.shown}.")
+        partly = f"; cold, with the first {found.runs} runs" if found.runs is not None else ""
+        notes.append(f"- {tool.name}: {tool.shown}{partly}.")
     yield "\n" + "\n".join(notes)
 
 

@@ -38,6 +38,8 @@ class Tool:
     place: str
     charts: str
     switch: str
+    runs: str = ""
+    """JavaScript that counts the runs on the screen, where they may be fewer than there are."""
     environment: Callable[[Path, int], Mapping[str, str]] = field(default=lambda data, port: {})
 
 
@@ -66,7 +68,7 @@ SEESAW_RUN = Tool(
     "run?run=seesaw%2Frun-00",
     PLOTLY,
     _pressed("step", "epoch"),
-    lambda data, port: {"SEESAW_RUNS": str(data)},
+    environment=lambda data, port: {"SEESAW_RUNS": str(data)},
 )
 SEESAW_COMPARE = Tool(
     "Seesaw, a comparison",
@@ -76,11 +78,11 @@ SEESAW_COMPARE = Tool(
     "compare",
     PLOTLY,
     _pressed("step", "margin"),
-    lambda data, port: {"SEESAW_RUNS": str(data)},
+    environment=lambda data, port: {"SEESAW_RUNS": str(data)},
 )
 TENSORBOARD = Tool(
     "TensorBoard",
-    "all runs, the charts in view, 1,000 points a series; click: a run left out, or back",
+    "all runs, the charts in view, 1,000 points a series; click: outliers left out, or not",
     "tensorboard",
     lambda data, port: [
         *(str(PEERS), "-m", "tensorboard.main", "--logdir", str(data), "--host", "127.0.0.1"),
@@ -88,7 +90,9 @@ TENSORBOARD = Tool(
     ],
     "#timeseries",
     "line-chart canvas",
-    "document.querySelectorAll('runs-data-table tb-data-table-content-row input')[3].click()",
+    "[...document.querySelectorAll('mat-checkbox')]"
+    ".find(one => /outliers/.test(one.innerText)).querySelector('input').click()",
+    runs="document.querySelectorAll('runs-data-table tb-data-table-content-row').length",
 )
 TRACKIO = Tool(
     "trackio",
@@ -101,7 +105,7 @@ TRACKIO = Tool(
     "canvas",
     "[...document.querySelectorAll('input[type=checkbox]')]"
     ".filter(one => /run-/.test(one.parentElement.innerText))[3].click()",
-    lambda data, port: {"TRACKIO_DIR": str(data), "GRADIO_SERVER_PORT": str(port)},
+    environment=lambda data, port: {"TRACKIO_DIR": str(data), "GRADIO_SERVER_PORT": str(port)},
 )
 TOOLS = (SEESAW_RUN, SEESAW_COMPARE, TENSORBOARD, TRACKIO)
 
