@@ -76,7 +76,11 @@ def test_healthy_takes_a_named_regime_and_no_alarm(run: Run, healthy: bool) -> N
 
 
 def test_runs_are_sorted_by_what_is_established_then_unknown_then_healthy() -> None:
-    runs = {"fall": example("both_fall"), "ideal": example("ideal"), "none": example(Regime.UNKNOWN)}
+    runs = {
+        "fall": example("both_fall"),
+        "ideal": example("ideal"),
+        "none": example(Regime.UNKNOWN),
+    }
     found = {name: diagnose(run) for name, run in runs.items()}
     assert found["none"].regime.regime is Regime.UNKNOWN
     assert sorted(found, key=lambda name: found[name].urgency) == ["fall", "none", "ideal"]
