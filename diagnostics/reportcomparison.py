@@ -106,7 +106,7 @@ def _row(row: ComparisonRow, diagnosis: Diagnosis, anchor: str, mark: str) -> li
     unit = "" if moved is None or moved.unit == NATS_PER_TOKEN else moved.unit
     names = ", ".join(TITLES.get(one.pathology, one.pathology) for one in diagnosis.present)
     return [
-        f'{mark}&nbsp;<a href="{anchor}">{escaped(row.name)}</a>',
+        f'<span class="name">{mark}&nbsp;<a href="{anchor}">{escaped(row.name)}</a></span>',
         escaped(method_title(row.method)),
         badge(row.regime),
         _cell(row.share),

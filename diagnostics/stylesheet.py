@@ -73,6 +73,7 @@ thead th { border-top: 0; color: var(--muted); font-weight: 600; }
 td.number, th.number {
   text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap;
 }
+td .name { display: inline-block; min-width: 9rem; overflow-wrap: anywhere; }
 td code { white-space: nowrap; }
 td.text code, dd code { white-space: normal; }
 td.text { min-width: 16rem; overflow-wrap: anywhere; }
