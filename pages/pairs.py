@@ -54,6 +54,9 @@ def ranking(seen: pairs.Look) -> None:
     )
     summed = ranked == SUMMED
     found = contingency(seen.pairs, summed=summed)
+    if not found.pairs:
+        states.not_logged("How the pairs were ranked both at the start and at this step")
+        return
     rows = seen.rows
     figure.show(
         ranking_figures.contingency(found, height=270),

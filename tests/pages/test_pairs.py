@@ -238,6 +238,7 @@ def test_records_without_a_reference_are_said_to_hold_no_change(page: Page, fold
     app = page("pairs", pairs_of="every training pair")
     assert not app.exception
     assert "without a reference model" in words(app)
+    assert "How the pairs were ranked" in words(app)
     assert len(app.dataframe[0].value) == 30
 
 
