@@ -19,7 +19,8 @@ class Hints:
     A reader tells what its format shows (`framework`, `version`, `unit` of the steps: "updates",
     "examples" or "micro-batches"); a user tells what the log does not hold. `method` may be a
     method or one of its aliases, `loss_type` is the framework's own word. `beta` is what the
-    rewards are multiplied by. `columns` maps the log's own names to schema names.
+    rewards are multiplied by. `columns` maps the log's own names to schema names. `is_selection`
+    says that somebody chose what is in the log: that a key is missing then says nothing.
     """
 
     beta: float | None = None
@@ -28,6 +29,7 @@ class Hints:
     framework: str | None = None
     version: str | None = None
     unit: str | None = None
+    is_selection: bool | None = None
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def over(self, other: Hints) -> Hints:

@@ -67,7 +67,7 @@ def read(path: Path, hints: Hints) -> tuple[Run, ...]:
                 config=configuration_beside(path),
                 name=run or folder.absolute().name,
                 part=run if len(runs) > 1 else None,
-                hints=hints,
+                hints=hints.over(Hints(is_selection=True)),
             ),
         )
         for run, own in runs.items()

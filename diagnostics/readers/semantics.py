@@ -169,7 +169,8 @@ def _trainer_by_keys(facts: Facts) -> str | None:
         return None
     if not facts.keys & {"rewards/accuracies", "acc"}:
         # Only the unpaired trainers log no accuracy, and of these only BCO logs `delta`.
-        return "kto" if "rewards/rejected" in facts.keys else None
+        is_unpaired = "rewards/rejected" in facts.keys and not facts.hints.is_selection
+        return "kto" if is_unpaired else None
     if facts.ratio is not None:
         return "tpo" if "num_tokens" in facts.keys else "cpo"
     return "dpo"

@@ -134,7 +134,7 @@ def _runs(path: Path, table: TableFile, hints: Hints) -> tuple[Run, ...]:
             " --map rejected=COLUMN"
         )
     columns = {mapping.get(name, name): values for name, values in table.columns.items()}
-    told = replace(hints, columns={})
+    told = replace(hints, columns={}, is_selection=True)
     runs = []
     for label, rows in _by_run(columns):
         own = {name: values[rows] for name, values in columns.items() if name != aliases.RUN}

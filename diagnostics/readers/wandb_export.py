@@ -80,7 +80,7 @@ def read(path: Path, hints: Hints) -> tuple[Run, ...]:
             reader=READER.name,
             name=run,
             part=run if len(runs) > 1 else None,
-            hints=hints,
+            hints=hints.over(Hints(is_selection=True)),
             caveats=said,
         )
         for run, rows in runs.items()

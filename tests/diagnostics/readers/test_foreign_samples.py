@@ -14,7 +14,7 @@ import pytest
 
 from diagnostics.errors import MalformedLog, ReadError
 from diagnostics.meaning import Base, Scope
-from diagnostics.readers import read, read_all
+from diagnostics.readers import Hints, read, read_all
 from diagnostics.readers.importing import folder_name, import_runs
 from diagnostics.run import Run
 
@@ -200,3 +200,13 @@ def test_settings_of_nothing_but_spaces_take_no_time(
     began = time.process_time()
     assert read(run).config == whole.config
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("sample", ["scalar-csv/charts", "wandb-export/charts"])
+def test_charts_that_nobody_saved_do_not_make_a_method(sample: str, tmp_path: Path) -> None:
+    # KTO is the trainer without accuracies, but not whoever saved only some charts.
+    assert read(DATA / sample).method is None
+    assert read(DATA / sample, Hints(method="kto")).method == "kto"
+    path = tmp_path / "rows.csv"
+    path.write_text("step,chosen_reward,rejected_reward\n1,0.1,-0.1\n2,0.2,-0.2\n")
+    assert read(path).method is None
