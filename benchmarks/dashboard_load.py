@@ -84,18 +84,23 @@ async def act(page: Any, draw: random.Random) -> float:
 
 async def session(number: int, browser: Any, server: Server, found: Found) -> None:
     """Act in one tab until the minutes are over; what it waits for is noted."""
+    from playwright.async_api import Error
+
     draw = random.Random(number)
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
     page = await context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.on("pageerror", lambda error: found.errors.append(str(error)))
-    await page.goto(f"{server.address}run?run=live%2Frun-{number % RUNS:02}")
-    await page.wait_for_selector("h1")
+    try:
+        await page.goto(f"{server.address}run?run=live%2Frun-{number % RUNS:02}")
+        await page.wait_for_selector(DONE)
+    except Error as error:
+        found.errors.append(f"opening: {str(error).splitlines()[0]}")
     while time.perf_counter() - found.begun < 60 * MINUTES:
         await asyncio.sleep(draw.uniform(0.5, 1.5) * PAUSE)
         try:
             found.waits.append(await act(page, draw))
-        except Exception as error:  # whatever goes wrong in a browser is what is looked for
+        except Error as error:
             found.errors.append(str(error).splitlines()[0])
         if await page.locator(EXCEPTION).count():
             found.errors.append(await page.locator(EXCEPTION).first.inner_text())
@@ -139,15 +144,17 @@ async def measure() -> Found:
         trainings = Trainings(folder)
         with serve(SEESAW_RUN, folder) as server:
             trainings.start()
-            async with async_playwright() as playwright:
-                browser = await playwright.chromium.launch(
-                    executable_path=CHROMIUM, args=["--no-sandbox"]
-                )
-                found = Found(time.perf_counter())
-                tabs = [session(number, browser, server, found) for number in range(SESSIONS)]
-                await asyncio.gather(note(server, found), *tabs)
-            trainings.over.set()
-            trainings.join()
+            try:
+                async with async_playwright() as playwright:
+                    browser = await playwright.chromium.launch(
+                        executable_path=CHROMIUM, args=["--no-sandbox"]
+                    )
+                    found = Found(time.perf_counter())
+                    tabs = [session(number, browser, server, found) for number in range(SESSIONS)]
+                    await asyncio.gather(note(server, found), *tabs)
+            finally:
+                trainings.over.set()
+                trainings.join()
     return found
 
 
