@@ -26,7 +26,18 @@ from diagnostics.methods import METHODS
 from diagnostics.run import Run
 from diagnostics.schema import metric
 from diagnostics.windows import band_in_words
-from pages.components import details, figure, link, live, report, runs, states, verdict, window
+from pages.components import (
+    details,
+    figure,
+    jobs,
+    link,
+    live,
+    report,
+    runs,
+    states,
+    verdict,
+    window,
+)
 from pages.components.drawings import kept
 from pages.components.link import navigation
 from pages.components.text import literal, sentence
@@ -75,6 +86,11 @@ def heading(reading: runs.Reading, run: Run, diagnosis: Diagnosis) -> None:
         if len(run.probes):
             link.to_pairs(reading.entry.key, "Pairs")
         link.to_compare([reading.entry.key], "Compare with …")
+        if jobs.settings_file(reading.entry.path):
+            flags = verdict.first_advice(diagnosis, "seesaw")
+            link.to_train(
+                reading.entry.key, "Train with the advice" if flags else "Train again", flags
+            )
         report.button([diagnosis], reading.name)
 
 

@@ -21,6 +21,9 @@ COMMON = (
     ("num_train_epochs", "Epochs", "1", "Passes over the training pairs."),
     ("max_steps", "Steps", "", "Optimizer steps; overrides the epochs when given."),
     ("per_device_train_batch_size", "Batch size", "8", "Pairs of one micro-batch on one device."),
+    ("warmup_ratio", "Warm-up", "0.1", "Share of the steps over which the rate rises from 0."),
+    ("max_grad_norm", "Largest gradient", "1", "Gradients are clipped to this L2 norm; 0: never."),
+    ("max_length", "Longest pair", "1024", "Tokens; prompt plus completion are cut to it."),
     ("lora_r", "LoRA rank", "0", "0 trains all weights."),
     ("seed", "Seed", "0", "Of the data order, the held-out part and the samples."),
 )
@@ -28,21 +31,33 @@ COMMON = (
 FLAGS = {"gamma": "simpo_gamma"}
 
 
-def settings_of() -> runs.Reading | None:
+def settings_of(*, arrived: bool) -> runs.Reading | None:
     """Ask for a run whose settings to begin with; its settings file heads the command."""
     known = {one.key: one for one in runs.entries() if jobs.settings_file(one.path)}
+    readings = {key: runs.reading(one) for key, one in known.items()}
+    able = {key: one for key, one in readings.items() if one.run and one.run.method in METHODS}
+    asked = st.query_params.get("like")
+    if arrived and asked in able and "method" not in st.query_params:
+        st.session_state["method"] = _before(able[asked])["method"]
     picked = st.selectbox(
         "Begin with the settings of",
-        list(known),
+        list(able),
         index=None,
         key="like",
         bind="query-params",
         placeholder="The defaults",
         help="Every setting of that run is taken over, except those that are filled in below.",
-        disabled=not known,
+        disabled=not able,
+        on_change=_take_method,
+        args=(able,),
     )
-    reading = runs.reading(known[picked]) if picked in known else None
-    return reading if reading and reading.run and reading.run.method in METHODS else None
+    return able.get(picked or "")
+
+
+def _take_method(able: Mapping[str, runs.Reading]) -> None:
+    picked = able.get(st.session_state["like"] or "")
+    if picked:
+        st.session_state["method"] = _before(picked)["method"]
 
 
 def what(like: runs.Reading | None) -> tuple[Method, dict[str, str], str]:
@@ -50,18 +65,15 @@ def what(like: runs.Reading | None) -> tuple[Method, dict[str, str], str]:
     before = _before(like)
     left, right = st.columns(2, gap="large")
     with left:
-        # The loss settings of one method mean nothing to another.
-        names = [before["method"]] if before else list(METHODS)
-        name = st.selectbox("Method", names, key=None if before else "method",
-                            bind=None if before else "query-params")  # fmt: skip
+        name = st.selectbox("Method", list(METHODS), key="method", bind="query-params")
         model = _asked("model", "Model", before, "Qwen/Qwen3-0.6B, a folder, or tiny-qwen3")
     with right:
         data = _asked("data", "Data", before, "pairs.jsonl, a folder or a hub name")
         run = _asked("name", "Name of the run", {}, "dpo-1")
     method = METHODS[name or "dpo"]
     st.caption(literal(f"{method.equation}. {method.remark} ({method.citation})"))
-    given = {"model": model, "data": data}
-    return method, given if before else {"method": method.name} | given, run.strip()
+    chosen = {} if before.get("method") == method.name else {"method": method.name}
+    return method, chosen | {"model": model, "data": data}, run.strip()
 
 
 def _before(like: runs.Reading | None) -> Mapping[str, str]:
@@ -85,6 +97,9 @@ def how(method: Method, like: runs.Reading | None) -> tuple[dict[str, str], list
     """
     before = _before(like)
     measured = safe_settings(like.diagnosis.reading) if like and like.diagnosis else {}
+    if before.get("method") != method.name:  # the settings of one loss mean nothing to another
+        before = {flag: before[flag] for flag, *_ in COMMON if flag in before}
+        measured = {}
     own = [
         (FLAGS.get(one.name, one.name), one.name.replace("_", " "), str(one.default),
          f"{one.symbol} {one.meaning}", one.usual)
@@ -225,7 +240,11 @@ def started() -> None:
 
 
 st.set_page_config(page_title="Seesaw: train", layout="wide")
-navigation("train")
+arrived = navigation("train")
+if arrived:
+    # What a link asks for wins over what the fields held on an earlier visit.
+    for asked in st.query_params:
+        st.session_state[asked] = st.query_params[asked]
 st.title("Train")
 closed = jobs.closed_because()
 if closed:
@@ -236,7 +255,7 @@ else:
         "What runs is the command below, which can be copied to a terminal instead."
     )
     started()
-like = settings_of()
+like = settings_of(arrived=arrived)
 method, settings, name = what(like)
 given, wrong = how(method, like)
 begin(settings | given, name, wrong, jobs.settings_file(like.entry.path) if like else None)

@@ -24,7 +24,9 @@ REFERENCE = "pages/reference.py"
 PLACE = "page that is open"
 LEFT = "what was shown by"
 # The link to the open page looks the same with and without the keyboard's focus otherwise.
-FOCUS = "<style>a:focus-visible{outline:2px solid currentColor;outline-offset:1px}</style>"
+FOCUS = (
+    "<style>a:focus-visible{outline:2px solid currentColor!important;outline-offset:1px}</style>"
+)
 
 
 def navigation(here: str) -> bool:
@@ -75,6 +77,18 @@ def to_compare(keys: Sequence[str], label: str) -> None:
 def to_pairs(key: str, label: str) -> None:
     """Show a link to the pairs of the run with this key."""
     _link(PAIRS, label, {"run": key})
+
+
+def to_train(key: str, label: str, flags: str = "") -> None:
+    """Show a link to a training with the settings of the run with this key, changed by `flags`.
+
+    `flags` are as on the command line of the trainer, `--name value …`.
+    """
+    words = flags.split()
+    changed = {
+        name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=False)
+    }
+    _link(TRAIN, label, {"like": key} | changed)
 
 
 def _link(page: str, label: str, query: Mapping[str, str | list[str]] | None = None) -> None:

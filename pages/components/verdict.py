@@ -88,6 +88,14 @@ def card(diagnosis: Diagnosis, status: str, note: str = "") -> None:
         _more(diagnosis, leading)
 
 
+def first_advice(diagnosis: Diagnosis, framework: str) -> str:
+    """Return what to write in a framework to try the first remedy; empty where there is none."""
+    leading = _leading(diagnosis)
+    found = [leading] if leading else [*diagnosis.present, *diagnosis.suspected]
+    first = next((one.advice[0] for one in found if one.advice), None)
+    return first.flags.get(framework, "") if first else ""
+
+
 def _leading(diagnosis: Diagnosis) -> Verdict | None:
     """Return the alarm that says the same as the regime, None where there is none."""
     found = (*diagnosis.present, *diagnosis.suspected)

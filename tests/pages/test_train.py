@@ -183,6 +183,34 @@ def test_a_training_may_begin_with_the_settings_of_another_run(enabled: Path, pa
     assert "chosen rises and rejected falls from 3 to 7.5" in text(app).replace("\\", "")
 
 
+def test_another_method_begins_with_the_settings_that_are_not_of_the_loss(
+    enabled: Path, page: Page
+) -> None:
+    from trainer.cli import parse
+
+    write(entangled(), enabled / "first")
+    file = enabled / "first" / "config.json"
+    file.write_text(json.dumps({"method": "dpo", "model": "m", "data": "d", "seed": 3}))
+    app = page("train", like="runs/first", method="ipo", name="second")
+    assert not app.exception
+    [command] = [one.value for one in app.code]
+    config = parse(command.split()[3:])
+    assert (config.method, config.seed, config.name) == ("ipo", 3, "second")
+    assert "chosen rises and rejected falls" not in text(app)
+
+
+def test_the_advice_of_a_run_is_one_link_away_from_a_training_with_it(
+    enabled: Path, page: Page
+) -> None:
+    write(entangled(), enabled / "first")
+    bare = page("run", run="runs/first")
+    assert not bare.exception
+    assert not [one for one in bare.markdown if str(one.value).startswith("Train ")]
+    (enabled / "first" / "config.json").write_text("{}")
+    shown = page("run", run="runs/first")
+    assert "Train with the advice" in [one.value for one in shown.markdown]
+
+
 def test_the_settings_of_a_foreign_or_unknown_run_are_not_offered(
     enabled: Path, page: Page
 ) -> None:
