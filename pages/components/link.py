@@ -24,9 +24,7 @@ REFERENCE = "pages/reference.py"
 PLACE = "page that is open"
 LEFT = "what was shown by"
 # The link to the open page looks the same with and without the keyboard's focus otherwise.
-FOCUS = (
-    "<style>a:focus-visible{outline:2px solid currentColor!important;outline-offset:1px}</style>"
-)
+FOCUS = "<style>a:focus-visible{outline:2px solid currentColor!important}</style>"
 
 
 def navigation(here: str) -> bool:
