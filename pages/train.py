@@ -34,30 +34,27 @@ FLAGS = {"gamma": "simpo_gamma"}
 def settings_of(*, arrived: bool) -> runs.Reading | None:
     """Ask for a run whose settings to begin with; its settings file heads the command."""
     known = {one.key: one for one in runs.entries() if jobs.settings_file(one.path)}
-    readings = {key: runs.reading(one) for key, one in known.items()}
-    able = {key: one for key, one in readings.items() if one.run and one.run.method in METHODS}
-    asked = st.query_params.get("like")
-    if arrived and asked in able and "method" not in st.query_params:
-        st.session_state["method"] = _before(able[asked])["method"]
+    if arrived and "method" not in st.query_params:
+        _take_method(known, st.query_params.get("like"))
     picked = st.selectbox(
         "Begin with the settings of",
-        list(able),
+        list(known),
         index=None,
         key="like",
         bind="query-params",
         placeholder="The defaults",
         help="Every setting of that run is taken over, except those that are filled in below.",
-        disabled=not able,
-        on_change=_take_method,
-        args=(able,),
+        disabled=not known,
+        on_change=lambda: _take_method(known, st.session_state["like"]),
     )
-    return able.get(picked or "")
+    return runs.reading(known[picked]) if picked in known else None
 
 
-def _take_method(able: Mapping[str, runs.Reading]) -> None:
-    picked = able.get(st.session_state["like"] or "")
-    if picked:
-        st.session_state["method"] = _before(picked)["method"]
+def _take_method(known: Mapping[str, runs.Entry], picked: str | None) -> None:
+    """Let the form begin with the method of the run that was picked."""
+    method = _before(runs.reading(known[picked])).get("method") if picked in known else None
+    if method in METHODS:
+        st.session_state["method"] = method
 
 
 def what(like: runs.Reading | None) -> tuple[Method, dict[str, str], str]:
