@@ -171,8 +171,10 @@ def _notes_of(runs: dict[str, Any], part: int) -> Notes:
 
 
 def _each_once(words: Iterable[str]) -> tuple[str, ...]:
-    found = {clean.lower(): clean for word in reversed(list(words)) if (clean := _clean(word))}
-    return tuple(reversed(found.values()))
+    found: dict[str, str] = {}
+    for clean in filter(None, map(_clean, words)):
+        found.setdefault(clean.lower(), clean)
+    return tuple(found.values())
 
 
 def _clean(text: str, *, lines: bool = False) -> str:

@@ -8,7 +8,9 @@ brought must lie under a root: whoever reaches the server must not read the rest
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -58,7 +60,7 @@ def kept(files: Sequence[tuple[str, bytes]]) -> list[tuple[str, Path]]:
     found = []
     for number, (name, content) in enumerate(logs):
         plain = plain_name(name)
-        folder = Path(_folder().name) / str(number) / plain.partition(".")[0]
+        folder = _folder() / str(number) / plain.partition(".")[0]
         folder.mkdir(parents=True, exist_ok=True)
         _put(folder / plain, content)
         for beside, text in settings if logs is not settings else ():
@@ -234,9 +236,17 @@ def _free(root: Path, name: str) -> Path:
     return folder
 
 
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    """Return this browser session's folder; it goes when the session does."""
+class _Folder:
+    """A folder of one browser session; it goes when the session does."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="seesaw-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def _folder() -> Path:
+    """Return this browser session's folder."""
     if "arrivals" not in st.session_state:
-        st.session_state["arrivals"] = tempfile.TemporaryDirectory(prefix="seesaw-")
-    folder: tempfile.TemporaryDirectory[str] = st.session_state["arrivals"]
-    return folder
+        st.session_state["arrivals"] = _Folder()
+    folder: _Folder = st.session_state["arrivals"]
+    return folder.path

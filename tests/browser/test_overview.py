@@ -90,7 +90,7 @@ def test_runs_are_ticked_compared_found_again_and_opened(dashboard: str, tab: Ta
     page.get_by_text("1 picked").wait_for()
     page.get_by_role("button", name="Untick all").click()
     page.get_by_text("Tick rows to compare").wait_for()
-    assert "runs=" not in page.url
+    page.wait_for_url(lambda url: "runs=" not in url)
     settle(page)
     click_row(page, 1, NAME)
     page.get_by_role("heading", name="both_rise-0").wait_for()

@@ -106,7 +106,8 @@ def test_what_a_log_does_not_say_can_be_said(told, csv: Path) -> None:
     known = ["--map", columns, "--method", "DPO", "--beta", "0.1"]
     (told_of,) = json.loads(told("diagnose", "--json", csv, *known)[1])
     assert (told_of["method"], told_of["movement"]["unit"]) == ("dpo", "nats per completion")
-    ratio = told_of["movement"]["chosen"]["value"] / raw["movement"]["chosen"]["value"]
+    (without_beta,) = json.loads(told("diagnose", "--json", csv, *known[:-2])[1])
+    ratio = told_of["movement"]["chosen"]["value"] / without_beta["movement"]["chosen"]["value"]
     assert ratio == pytest.approx(10, rel=0.05)
 
 
