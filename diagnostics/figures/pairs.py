@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from diagnostics.figures import style
-from diagnostics.figures.plane import CORNERS
+from diagnostics.figures.plane import CORNERS, zero_margin
 from diagnostics.figures.thinning import finite
 from diagnostics.pairmarks import AGAINST, COPY, REASONS, SIDES_ALIKE
 from diagnostics.pairs import DELTA, LENGTH, MARGIN, PAIR
@@ -142,19 +142,7 @@ _HOVER = (
 def _quadrants(drawing: go.Figure, known: pd.DataFrame) -> None:
     """Draw the diagonal of zero margin, shade where the margin shrinks, name the quadrants."""
     reach = float(np.abs(known[[X, Y]].to_numpy(np.float64)).max(initial=1e-3)) * 20
-    drawing.add_shape(
-        type="path",
-        path=f"M {-reach},{-reach} L {reach},{reach} L {reach},{-reach} Z",
-        fillcolor=style.SHADE,
-        line={"width": 0},
-        layer="below",
-    )
-    drawing.add_shape(
-        type="line",
-        **{"x0": -reach, "y0": -reach, "x1": reach, "y1": reach},
-        line={"color": style.ZERO_LINE, "width": 1.2, "dash": "dot"},
-        layer="below",
-    )
+    zero_margin(drawing, reach)
     for axis, name in (("xaxis", X), ("yaxis", Y)):
         values = [0.0, *known[name].tolist()]
         low, high = min(values), max(values)

@@ -133,9 +133,8 @@ def _padded(values: Sequence[float], corner: float) -> tuple[float, float]:
     return min(low, -corner * high), max(high, -corner * low)
 
 
-def _background(drawing: go.Figure, reach: float) -> None:
-    """Draw the diagonal of zero margin and shade the side where the margin shrinks."""
-    far = 20 * reach
+def zero_margin(drawing: go.Figure, far: float) -> None:
+    """Draw the diagonal of zero margin, `far` both ways, and shade where the margin shrinks."""
     drawing.add_shape(
         type="path",
         path=f"M {-far},{-far} L {far},{far} L {far},{-far} Z",
@@ -152,6 +151,11 @@ def _background(drawing: go.Figure, reach: float) -> None:
         line={"color": style.ZERO_LINE, "width": 1.2, "dash": "dot"},
         layer="below",
     )
+
+
+def _background(drawing: go.Figure, reach: float) -> None:
+    """Draw the diagonal of zero margin and its name."""
+    zero_margin(drawing, 20 * reach)
     lows, highs = zip(drawing.layout.xaxis.range, drawing.layout.yaxis.range, strict=True)
     at = 0.62 * max(min(highs), max(lows), key=abs)
     drawing.add_annotation(
