@@ -26,3 +26,16 @@ def widths(page: Any) -> tuple[int, int]:
         page.evaluate("document.scrollingElement.scrollWidth"),
         page.evaluate("window.innerWidth"),
     )
+
+
+def drag_over(page: Any, first: float, last: float) -> None:
+    """Drag over a part of the main chart, in shares of its width, and wait for the closer look."""
+    area = page.locator(".st-key-curves .nsewdrag").first
+    area.scroll_into_view_if_needed()
+    box = area.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + first * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + last * box["width"], y, steps=8)
+    page.mouse.up()
+    page.get_by_role("button", name="Whole run").wait_for()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from diagnostics.runlog import RunLog
-from tests.browser.steps import PLOT, clean, settle
+from tests.browser.steps import PLOT, clean, drag_over, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -47,15 +47,7 @@ def test_a_new_record_is_on_the_screen_within_seconds_and_keeps_what_people_chos
         page.goto(f"{fresh(runs)}/run?run=runs%2Flive")
         page.wait_for_selector(PLOT)
         settle(page)
-        area = page.locator(".st-key-curves .nsewdrag").first
-        area.scroll_into_view_if_needed()
-        box = area.bounding_box()
-        y = box["y"] + box["height"] / 2
-        page.mouse.move(box["x"] + 0.25 * box["width"], y)
-        page.mouse.down()
-        page.mouse.move(box["x"] + 0.75 * box["width"], y, steps=8)
-        page.mouse.up()
-        page.get_by_role("button", name="Whole run").wait_for()
+        drag_over(page, 0.25, 0.75)
         late = []
         for step in range(61, 66):
             page.wait_for_timeout(700)

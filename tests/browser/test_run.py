@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.steps import PLOT, clean, settle, widths
+from tests.browser.steps import PLOT, clean, drag_over, settle, widths
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -100,15 +100,7 @@ def along(page: Any, name: str, title: str) -> None:
 
 def closer(page: Any) -> None:
     """Drag over the second quarter of the main chart."""
-    area = page.locator(".st-key-curves .nsewdrag").first
-    area.scroll_into_view_if_needed()
-    box = area.bounding_box()
-    y = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + 0.25 * box["width"], y)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.5 * box["width"], y, steps=8)
-    page.mouse.up()
-    page.get_by_role("button", name="Whole run").wait_for()
+    drag_over(page, 0.25, 0.5)
     page.get_by_text(re.compile(r"Steps 1\d to 2\d$")).wait_for()
 
 
