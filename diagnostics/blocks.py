@@ -115,14 +115,15 @@ def _from_neighbours(x: Floats) -> Floats:
     a slope alone moves it by nothing.
     """
     guess = np.empty_like(x)
-    guess[2:-2] = _median_of_three((x[:-4] + x[4:]) / 2, 2 * x[1:-3] - x[:-4], 2 * x[3:-1] - x[4:])
+    guess[2:-2] = median_of_three((x[:-4] + x[4:]) / 2, 2 * x[1:-3] - x[:-4], 2 * x[3:-1] - x[4:])
     for ends, y in ((guess, x), (guess[::-1], x[::-1])):
         ends[0] = np.median([2 * y[1] - y[2], (3 * y[1] - y[3]) / 2, 2 * y[2] - y[4]])
         ends[1] = np.median([(y[0] + y[2]) / 2, 2 * y[2] - y[3], (3 * y[2] - y[4]) / 2])
     return guess
 
 
-def _median_of_three(a: Floats, b: Floats, c: Floats) -> Floats:
+def median_of_three(a: Floats, b: Floats, c: Floats) -> Floats:
+    """Return the middle one of three numbers, place by place (n,)."""
     return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
 
 

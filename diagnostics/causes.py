@@ -12,7 +12,6 @@ from math import isfinite, nan
 
 from diagnostics.intervals import number
 from diagnostics.paircauses import fitted_before, lengths, off_policy, token_groups
-from diagnostics.probegrid import probe_grid
 from diagnostics.reading import Reading
 from diagnostics.regimes import Regime
 from diagnostics.verdicts import CONFIGURED, INDICATED, MEASURED, Cause, Evidence
@@ -40,7 +39,7 @@ def unexplained(reading: Reading) -> str | None:
     regime = reading.regime.regime
     if regime not in EXPLANATIONS or causes(reading):
         return None
-    if not measured(reading) and probe_grid(reading.run) is None:
+    if not measured(reading) and reading.grid is None:
         return (
             "no cause can be named: the log holds neither gradients (entanglement probe) nor fixed "
             "pairs; both are measured by the trainer here, or by its callback in another one"

@@ -140,7 +140,8 @@ _LENGTHS = ["completion_tokens/chosen", "completion_tokens/rejected"]
 def _start(run: Run, split: str) -> pd.DataFrame:
     """Return prompt, log-probabilities and lengths of the probe pairs at their first evaluation."""
     probes = run.probes
-    if not {"step", "split", "pair", "prompt", *_LOGPS, *_LENGTHS} <= set(probes):
+    known = {"step", "split", "pair", "prompt", *_LOGPS, *_LENGTHS} <= set(probes)
+    if probes.empty or not known:
         return pd.DataFrame()
     rows = probes[probes["split"] == split]
     steps = pd.to_numeric(rows["step"], errors="coerce")

@@ -9,7 +9,7 @@ import numpy as np
 from diagnostics.flags import everywhere, flags
 from diagnostics.flips import find, too_little
 from diagnostics.intervals import in_words
-from diagnostics.probegrid import first_values, probe_grid
+from diagnostics.probegrid import first_values
 from diagnostics.reading import Reading
 from diagnostics.remedies import STEP, method_name, setting
 from diagnostics.verdicts import Advice
@@ -134,7 +134,7 @@ def drop_identical(reading: Reading) -> Advice | None:
 
 def read_the_pairs(reading: Reading) -> Advice | None:
     """Return which pairs to read, where labels may be flipped."""
-    grid = probe_grid(reading.run)
+    grid = reading.grid
     if grid is None or too_little(grid) is not None:
         return None
     against = grid.pairs[find(grid).against]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from diagnostics.blocks import median_of_three
 from diagnostics.intervals import Flags, Floats
 from diagnostics.reading import Reading
 from diagnostics.run import Run
@@ -22,7 +23,7 @@ from diagnostics.schema import metric
 BURST = 5.0  # times the median gradient norm of the neighbours
 SPIKE = 8.0  # robust standard deviations of the loss from the median of its neighbours
 SPIKE_RATIO = 1.5  # and times that median
-WINDOW = 5  # records on each side of one
+WINDOW = 5  # records on each side of one, as `_medians_of_five` takes them
 MIN_RECORDS = 20
 USUAL = 0.5  # share of the records from which on a column without a number has a gap
 NORMAL_MAD = 1.4826
@@ -57,15 +58,29 @@ def events(reading: Reading) -> tuple[Event, ...]:
     return tuple(sorted(found, key=lambda one: (one.step, KINDS.index(one.kind))))
 
 
-def usual(values: Floats, window: int = WINDOW) -> Floats:
-    """Return the larger median of the records before and after each one; inf at both ends.
+def usual(values: Floats) -> Floats:
+    """Return the larger median of the records before and after each one (n,); inf at both ends.
 
     A curve that falls steeply is no spike: what comes before a record lies above it.
     """
-    ending = pd.Series(values).rolling(window, min_periods=window).median()
-    before, after = ending.shift(1), ending.shift(-window)
-    higher = np.maximum(before.to_numpy(np.float64), after.to_numpy(np.float64))
+    higher = np.full(values.shape, np.inf)
+    if values.size > 2 * WINDOW:
+        # That of the records from each one on, `WINDOW` of them.
+        medians = _medians_of_five(values)
+        higher[WINDOW:-WINDOW] = np.maximum(medians[: -WINDOW - 1], medians[WINDOW + 1 :])
     return np.where(np.isnan(higher), np.inf, higher)
+
+
+def _medians_of_five(values: Floats) -> Floats:
+    """Return the median of every five neighbours (n - 4,); NaN where one of them is.
+
+    Of four numbers the middle two are among the larger of the small ones and the smaller of the
+    large ones of two pairs; a rolling median by sorting takes ten times as long.
+    """
+    a, b, c, d, e = (values[at : len(values) - 4 + at] for at in range(5))
+    low = np.maximum(np.minimum(a, b), np.minimum(c, d))
+    high = np.minimum(np.maximum(a, b), np.maximum(c, d))
+    return median_of_three(low, high, e)
 
 
 def bursts(norms: Floats, burst: float = BURST) -> Flags:

@@ -8,7 +8,6 @@ from diagnostics.flags import flags, rounded
 from diagnostics.flips import find, too_little
 from diagnostics.intervals import number
 from diagnostics.paircauses import length_ratio
-from diagnostics.probegrid import probe_grid
 from diagnostics.reading import Reading
 from diagnostics.remedies import STEP, method_name, setting
 from diagnostics.verdicts import Advice
@@ -273,7 +272,7 @@ def expect_flips(reading: Reading) -> Advice | None:
     name = method_name(reading)
     if name not in ("dpo", "robust", None):
         return None
-    grid = probe_grid(reading.run)
+    grid = reading.grid
     share = None
     if grid is not None and too_little(grid) is None:
         share = find(grid).count / len(grid.pairs)

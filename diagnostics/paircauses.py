@@ -12,7 +12,7 @@ import numpy as np
 from diagnostics.attribution import attribute
 from diagnostics.entanglement import partial_correlation
 from diagnostics.intervals import Interval, clustered_mean, in_words, number
-from diagnostics.probegrid import ProbeGrid, probe_grid
+from diagnostics.probegrid import ProbeGrid
 from diagnostics.reading import Reading
 from diagnostics.regimes import Regime
 from diagnostics.schema import NATS_PER_TOKEN
@@ -98,7 +98,7 @@ def lengths(reading: Reading, regime: Regime) -> Cause | None:
         return None
     longer = ratio if falls else 1 / ratio
     evidence = [Evidence("length of the longer side", longer, "times", LENGTH_RATIO)]
-    grid, also = probe_grid(reading.run), ""
+    grid, also = reading.grid, ""
     partial = None if grid is None else _length_effect(grid, falls)
     if partial is not None:
         evidence.append(
@@ -165,7 +165,7 @@ def _evidence(name: str, value: Interval, threshold: float | None) -> Evidence:
 
 def _surprise(reading: Reading) -> tuple[Interval, Interval] | None:
     """Return the excess surprise of chosen and rejected at the first evaluation."""
-    grid = probe_grid(reading.run)
+    grid = reading.grid
     if grid is None:
         return None
     values = grid.column("surprise")[0]
@@ -178,7 +178,7 @@ def _surprise(reading: Reading) -> tuple[Interval, Interval] | None:
 
 def length_ratio(reading: Reading) -> tuple[float | None, str]:
     """Return mean rejected over mean chosen length, and where it is from."""
-    grid = probe_grid(reading.run)
+    grid = reading.grid
     if grid is not None:
         return float(grid.tokens[1].mean() / grid.tokens[0].mean()), "on the probe pairs"
     means = [reading.column(f"completion_tokens/{side}")[1] for side in ("chosen", "rejected")]

@@ -13,9 +13,10 @@ import pandas as pd
 from diagnostics.intervals import Floats, Ints
 from diagnostics.methods import METHODS, Method
 from diagnostics.phases import RegimeVerdict, name_regime
+from diagnostics.probegrid import ProbeGrid, probe_grid
 from diagnostics.run import Run
 from diagnostics.series import MIN_LOGGED, Changes, Logged, logged, source
-from diagnostics.share import ShareEstimate, trajectory
+from diagnostics.share import SPLITS, ShareEstimate, default_split, trajectory
 from diagnostics.trends import Direction, FittedLines, PairTrends, fitted
 
 __all__ = ["MIN_LOGGED", "Reading"]
@@ -43,12 +44,22 @@ class Reading:
     @cached_property
     def estimates(self) -> list[ShareEstimate]:
         """The probe set's estimates by evaluation, on the split that the regime is named on."""
-        return trajectory(self.run)
+        return self.tracks[default_split(self.run)]
 
-    @cached_property
+    @property
     def held_out(self) -> list[ShareEstimate]:
         """The same on the held-out pairs."""
-        return trajectory(self.run, "held_out")
+        return self.tracks["held_out"]
+
+    @cached_property
+    def tracks(self) -> Mapping[str, list[ShareEstimate]]:
+        """The estimates of each split of the probe set by evaluation; empty where it has none."""
+        return {split: trajectory(self.run, split) for split in SPLITS}
+
+    @cached_property
+    def grid(self) -> ProbeGrid | None:
+        """The probe pairs of the split that the regime is named on; None without paired ones."""
+        return probe_grid(self.run)
 
     @cached_property
     def logged(self) -> tuple[Logged, ...]:
@@ -89,12 +100,24 @@ class Reading:
 
     def column(self, name: str, rows: str = "train") -> tuple[Ints, Floats]:
         """Return steps and finite values of a logged metric; both empty where it is not logged."""
+        if (name, rows) not in self._columns:
+            self._columns[name, rows] = self._column(name, rows)
+        return self._columns[name, rows]
+
+    @cached_property
+    def _columns(self) -> dict[tuple[str, str], tuple[Ints, Floats]]:
+        return {}
+
+    def _column(self, name: str, rows: str) -> tuple[Ints, Floats]:
         frame = self.run.train if rows == "train" else self.run.evals
         if name not in frame:
             return np.empty(0, np.int64), np.empty(0)
         values = np.asarray(pd.to_numeric(frame[name], errors="coerce"), dtype=np.float64)
         finite = np.isfinite(values)
-        return frame.index.to_numpy(np.int64)[finite], values[finite]
+        found = frame.index.to_numpy(np.int64)[finite], values[finite]
+        for array in found:
+            array.flags.writeable = False  # several checks share it
+        return found
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a pair table of the run ("probe", "samples", "entanglement", …), or no rows."""

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from diagnostics.meaning import Meaning
+from diagnostics.pairtables import widened
 from diagnostics.runlog import PAIR_TABLES
 
 # Columns of `train` and `evals` that are no metrics: when the row was written [seconds, Unix].
@@ -43,13 +44,7 @@ def empty_pairs(table: str) -> pd.DataFrame:
 
 def pair_frame(rows: Any) -> pd.DataFrame:
     """Return the rows of a pair table (an Arrow table) with integers and floats of 64 bits."""
-    frame = rows.to_pandas()
-    wide = {
-        name: np.int64 if kind.kind == "i" else np.float64
-        for name, kind in frame.dtypes.items()
-        if isinstance(kind, np.dtype) and kind.kind in "if"
-    }
-    return frame.astype(wide)
+    return widened(rows).to_pandas()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -122,6 +122,8 @@ if found:
             f"△ {len(picked)} runs are more than can be told apart: these are the first {MOST}."
         )
     live.watch(picked[:MOST])
-    body([runs.reading(entry) for entry in picked[:MOST]], arrived=arrived)
+    with states.reading(picked[:MOST]):
+        readings = [runs.reading(entry) for entry in picked[:MOST]]
+    body(readings, arrived=arrived)
 else:
     states.no_runs(runs.roots())

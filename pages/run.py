@@ -307,7 +307,8 @@ def metrics(shown: Shown) -> None:
 
 def body(entry: runs.Entry) -> None:
     """Draw everything about one run, again whenever its log has grown."""
-    reading = runs.reading(entry)
+    with states.reading([entry]):
+        reading = runs.reading(entry)
     run, diagnosis = reading.run, reading.diagnosis
     if run is None or diagnosis is None:
         st.title(literal(entry.key))

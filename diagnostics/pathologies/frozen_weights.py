@@ -49,7 +49,7 @@ from diagnostics import probe_examples
 from diagnostics.advice import advice
 from diagnostics.pathologies.contract import Pathology
 from diagnostics.pathologies.movement import NO_PROBE
-from diagnostics.probegrid import ProbeGrid, probe_grid
+from diagnostics.probegrid import ProbeGrid
 from diagnostics.reading import MIN_LOGGED, Reading
 from diagnostics.run import Run
 from diagnostics.trends import Direction
@@ -64,7 +64,7 @@ def check(
     reading: Reading, *, min_evaluations: int = MIN_EVALUATIONS, considerable: float = CONSIDERABLE
 ) -> Verdict:
     """Say whether the scored weights stood still although they were trained."""
-    grid = probe_grid(reading.run)
+    grid = reading.grid
     if grid is None or len(grid.steps) < 2:
         return _from_log(reading)
     since = _still_since(grid)

@@ -54,7 +54,7 @@ from diagnostics.flips import Flips, find, too_little
 from diagnostics.intervals import number, wilson
 from diagnostics.pathologies.contract import Pathology
 from diagnostics.pathologies.movement import NO_PROBE
-from diagnostics.probegrid import ProbeGrid, probe_grid
+from diagnostics.probegrid import ProbeGrid
 from diagnostics.reading import Reading
 from diagnostics.run import Run
 from diagnostics.schema import NATS_PER_TOKEN
@@ -85,7 +85,7 @@ def check(
             NAME, Status.NOT_APPLICABLE, f"{reading.method.title} trains on single completions: "
             "their labels cannot be told from the drift of all text",
         )  # fmt: skip
-    grid = probe_grid(reading.run)
+    grid = reading.grid
     reason = too_little(grid)
     if grid is None or reason:
         return Verdict(NAME, Status.UNKNOWN, f"cannot tell: {reason}", unseen=(NO_PROBE,))

@@ -55,7 +55,7 @@ from diagnostics import probe_examples
 from diagnostics.advice import advice
 from diagnostics.intervals import Ints, in_words, number, wilson
 from diagnostics.pathologies.contract import Pathology
-from diagnostics.probegrid import ProbeGrid, finite_numbers, first_values, probe_grid
+from diagnostics.probegrid import ProbeGrid, finite_numbers, first_values
 from diagnostics.reading import Reading
 from diagnostics.run import Run
 from diagnostics.verdicts import Evidence, Status, Verdict
@@ -119,7 +119,7 @@ def check(
 
 def _look(reading: Reading) -> Alike:
     distances = token_distances(reading.table("tokens"))
-    grid = probe_grid(reading.run)
+    grid = reading.grid
     identical, pairs = (0, 0) if grid is None else (_identical(grid), len(grid.pairs))
     if distances is not None:
         exact = int((distances == 0).sum())

@@ -60,7 +60,7 @@ from diagnostics.intervals import (
     number,
 )
 from diagnostics.pathologies.contract import Pathology
-from diagnostics.probegrid import ProbeGrid, probe_grid
+from diagnostics.probegrid import ProbeGrid
 from diagnostics.reading import Reading
 from diagnostics.run import Run
 from diagnostics.schema import NATS_PER_TOKEN
@@ -92,7 +92,7 @@ def check(
     """Say whether most of the margin was gained on tokens the policy would not have written."""
     found = attribute(reading.run)
     share = None if found is None else found.wasted
-    grid = probe_grid(reading.run)
+    grid = reading.grid
     own = None if grid is None else _at_start(grid)
     if share is None and own is None:
         return Verdict(

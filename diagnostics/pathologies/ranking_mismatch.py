@@ -51,7 +51,7 @@ from diagnostics.advice import advice
 from diagnostics.intervals import Interval, clustered_mean, number
 from diagnostics.pathologies.contract import Pathology
 from diagnostics.pathologies.movement import NO_PROBE
-from diagnostics.probegrid import ProbeGrid, probe_grid
+from diagnostics.probegrid import ProbeGrid
 from diagnostics.reading import Reading
 from diagnostics.run import Run
 from diagnostics.schema import NATS_PER_TOKEN
@@ -71,7 +71,7 @@ def check(reading: Reading, *, gap: float = GAP, least_accuracy: float = LEAST_A
             NAME, Status.NOT_APPLICABLE, f"{reading.method.title} trains on single completions: "
             "there are no pairs to rank",
         )  # fmt: skip
-    grid = probe_grid(reading.run)
+    grid = reading.grid
     if grid is None or len(grid.steps) < 2 or len(grid.pairs) < MIN_PAIRS:
         have = 0 if grid is None else len(grid.pairs)
         reason = f"{have} pairs were scored at the start and again, and {MIN_PAIRS} are needed"

@@ -53,7 +53,7 @@ from diagnostics.advice import advice
 from diagnostics.intervals import Interval, Mean, clustered_mean, in_words, number
 from diagnostics.pathologies.contract import Pathology
 from diagnostics.phases import SEVERITY_BANDS
-from diagnostics.probegrid import finite_numbers, probe_grid
+from diagnostics.probegrid import finite_numbers
 from diagnostics.reading import Reading
 from diagnostics.run import Run
 from diagnostics.schema import NATS_PER_TOKEN
@@ -165,7 +165,7 @@ def _families(table: pd.DataFrame) -> list[Family]:
 
 def _sides(reading: Reading) -> list[Family]:
     """Return both sides of the probe pairs as families."""
-    grid = probe_grid(reading.run)
+    grid = reading.grid
     if grid is None or len(grid.steps) < 2:
         return []
     argmax = grid.column("argmax_logps")

@@ -9,6 +9,7 @@ step counts.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
@@ -70,7 +71,7 @@ class LogRows:
         stream.seek(self.offset)
         blocks = LineBlocks(stream)
         done = self.offset
-        for block, plain in parsed_ahead(iter(blocks), self._parse):
+        for block, plain in parsed_ahead(_without_marks(blocks), self._parse):
             done += len(block)
             self._add(block, plain, done / blocks.size)
         self.offset, self._rest = blocks.offset, blocks.rest
@@ -201,6 +202,21 @@ class LogRows:
             self._ordered[kind] = True
             self._latest[kind] = int(own[kind][-1]) if len(own[kind]) else -1
         self._resumes.clear()
+
+
+def _without_marks(blocks: LineBlocks) -> Iterator[bytes]:
+    """Yield the blocks; a last line that is no row, as the end of a run is, comes by itself.
+
+    It would have a large block halved many times for nothing.
+    """
+    for block in blocks:
+        last = block.rfind(b"\n", 0, len(block) - 1) + 1
+        record = record_of(block[last:-1]) if len(block) > SMALLEST_BLOCK and last else None
+        if record and record["kind"] not in ROW_KINDS:
+            yield block[:last]
+            yield block[last:]
+        else:
+            yield block
 
 
 def _plain(block: bytes) -> Plain | None:

@@ -19,20 +19,21 @@ def settings(run: Run) -> None:
     if not rows:
         st.caption("This log carries no configuration.")
         return
-    st.dataframe(
-        {"Setting": [name for name, _ in rows], "Value": [value for _, value in rows]},
-        hide_index=True,
-        height=min(420, 38 + 35 * len(rows)),
-        key="settings",
-    )
+    label = f"Configuration: {len(rows)} setting{'s' * (len(rows) != 1)}"
+    with st.expander(label, key="settings", bind="query-params") as fold:
+        if fold.open:
+            st.dataframe(
+                {"Setting": [name for name, _ in rows], "Value": [value for _, value in rows]},
+                hide_index=True,
+                height=min(420, 38 + 35 * len(rows)),
+            )
 
 
 def origin(run: Run) -> None:
     """Show where the log lies, who wrote it, and what in it was not understood."""
     source = run.source
     writer = f"{source.framework} {source.version or ''}"
-    st.caption(f"Written by {literal(writer)}, read from:")
-    st.code(source.path, language=None, wrap_lines=True)
+    st.caption(f"Written by {literal(writer)}, read from {literal(source.path)}")
     for caveat in run.caveats:
         st.caption(f"△ {literal(caveat)}")
     if run.unrecognised:

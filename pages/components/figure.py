@@ -53,7 +53,11 @@ def show(drawing: Any, key: str, alt: str, data: Table | None = None, title: str
 def downloads(drawing: Any, key: str, alt: str, data: Table | None = None) -> None:
     """Show the button that offers the figure with this key as PNG, SVG and CSV."""
     name = file_name(alt)
-    with st.popover(":small[:gray[↓ Download]]", type="tertiary", key=f"take {key}"):
+    with st.popover(
+        ":small[:gray[↓ Download]]", type="tertiary", key=f"take {key}", on_change="rerun"
+    ) as menu:
+        if not menu.open:
+            return
         picture(data={"chart": key, "name": name}, key=f"picture {key}")
         st.download_button(
             "Data as CSV",

@@ -160,6 +160,11 @@ def mark(path: Path) -> str:
     return fingerprint(path)
 
 
+def is_read(entry: Entry) -> bool:
+    """Return whether somebody has looked at the run's log already."""
+    return store.is_read(entry.path)
+
+
 def reading(entry: Entry) -> Reading:
     """Return what the run's log says now, from the store when nothing has changed since."""
     log = store.slot(entry.path, _homes())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
 
-from pages.components.runs import ROOTS_VARIABLE, Reading
+from diagnostics.figures.style import figure
+from pages.components import runs
+from pages.components.runs import ROOTS_VARIABLE, Entry, Reading
 from pages.components.text import literal, sentence
 
 MOST_ERRORS = 3  # that stand open on a page; more would push everything else off it
@@ -17,6 +20,28 @@ START = """\
 python -m trainer demo
 # your own pairs and model
 python -m trainer --method dpo --model MODEL --data PAIRS.jsonl --output_dir runs/NAME"""
+
+
+@contextmanager
+def reading(entries: Sequence[Entry]) -> Iterator[None]:
+    """Hold the place of what is to come while logs are read that nobody has looked at yet.
+
+    The empty chart has the browser fetch what draws charts in the meantime, which takes it about
+    as long.
+    """
+    place = st.empty()  # also when there is nothing to say: what follows keeps its place
+    unread = [entry for entry in entries if not runs.is_read(entry)]
+    if not unread:
+        yield
+        return
+    with place.container():
+        logs = "the log" if len(unread) == 1 else f"{len(unread)} logs"
+        st.caption(f"Reading {logs}…")
+        st.plotly_chart(figure(300, {"visible": False}, {"visible": False}), key="reading")
+    try:
+        yield
+    finally:
+        place.empty()
 
 
 def no_runs(folders: Sequence[Path]) -> None:

@@ -20,7 +20,7 @@ from diagnostics.errors import DiagnosticsError
 from diagnostics.readers import Follower, fingerprint
 from diagnostics.renewal import is_due
 from diagnostics.run import Run
-from diagnostics.share import SPLITS, ShareEstimate, trajectory
+from diagnostics.share import ShareEstimate
 from pages.components.outside import refuse_links_out
 
 
@@ -47,6 +47,11 @@ class Slot:
         self._mark: str | None = None
         self._judged: dict[int, Judged] = {}
         self._lock = threading.RLock()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the log was read at all."""
+        return self._mark is not None
 
     def look(self, homes: Sequence[Path]) -> None:
         """Read the log if it has changed since the last look; wait for whoever reads it now.
@@ -93,6 +98,12 @@ def slot(path: Path, homes: Sequence[Path]) -> Slot:
     return found
 
 
+def is_read(path: Path) -> bool:
+    """Return whether a log was read since the server was started."""
+    found = _slots()[0].get(path)
+    return found is not None and found.is_read
+
+
 def forget_all_but(paths: Collection[Path]) -> None:
     """Free what is held of logs that are no longer there."""
     slots, lock = _slots()
@@ -109,8 +120,8 @@ def _judged(run: Run, before: Judged | None) -> Judged:
         if not is_due(diagnosis.run, run, now - before.made):
             return Judged(run, diagnosis, before.tracks, "", before.made)
     try:
-        tracks = {split: trajectory(run, split) for split in SPLITS}
-        known = {split: track for split, track in tracks.items() if track}
-        return Judged(run, diagnose(run), known, "", now)
+        diagnosis = diagnose(run)
     except DiagnosticsError as problem:
         return Judged(run, None, problem=str(problem))
+    known = {split: track for split, track in diagnosis.reading.tracks.items() if track}
+    return Judged(run, diagnosis, known, "", now)

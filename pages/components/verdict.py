@@ -161,7 +161,9 @@ def _more(diagnosis: Diagnosis, leading: Verdict | None) -> None:
         parts["The numbers"] = partial(_evidence, verdict.evidence)
     parts["What it means"] = partial(explain, explanation(verdict.regime))
     # Its name grows while a run goes on; with a key it stays open.
-    with st.expander(" · ".join(parts), key="more"):
+    with st.expander(" · ".join(parts), key="more", bind="query-params") as fold:
+        if not fold.open:
+            return
         for tab, show in zip(st.tabs(list(parts)), parts.values(), strict=True):
             with tab:
                 show()
@@ -198,7 +200,10 @@ def _finding(diagnosis: Diagnosis, found: Verdict) -> None:
         st.markdown("\n\n".join(lines))
         more = len(found.advice) - 1
         label = "How" + (f", and {more} more to try" if more > 0 else "")
-        with st.expander(label if found.advice else "The numbers, and what it means"):
+        label = label if found.advice else "The numbers, and what it means"
+        with st.expander(label, key=found.pathology, bind="query-params") as fold:
+            if not fold.open:
+                return
             _remedies(found)
             if found.evidence:
                 _evidence(found.evidence)
@@ -210,7 +215,9 @@ def checks(diagnosis: Diagnosis) -> None:
     """Show what every check said, the clear ones and those that could not tell among them."""
     counts = Counter(one.status for one in diagnosis.verdicts)
     told = ", ".join(f"{counts[status]} {status.value}" for status in Status if counts[status])
-    with st.expander(f"Every check: {told}"):
+    with st.expander(f"Every check: {told}", key="checks", bind="query-params") as fold:
+        if not fold.open:
+            return
         st.dataframe(
             {
                 "Check": [_title(one) for one in diagnosis.verdicts],
@@ -220,7 +227,6 @@ def checks(diagnosis: Diagnosis) -> None:
             },
             hide_index=True,
             column_config={"What was seen": st.column_config.TextColumn(width="large")},
-            key="checks",
         )
 
 

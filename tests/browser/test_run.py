@@ -62,6 +62,7 @@ def test_a_newcomer_finds_what_to_try_looks_closer_and_takes_the_numbers_along(
     page.reload()
     page.get_by_role("button", name="Whole run").wait_for()
     settle(page)
+    assert page.get_by_text(re.compile("^2. Double beta")).is_visible()  # what was opened stays so
     assert title_of_x(page) == "Drift [nats per token]"
     page.get_by_role("button", name="Whole run").click()
     page.get_by_role("button", name="Whole run").wait_for(state="detached")
@@ -82,6 +83,7 @@ def opened_advice(page: Any) -> None:
     assert not second.is_visible()
     page.get_by_text("How, and 4 more to try").click()
     second.wait_for(state="visible")
+    settle(page)
 
 
 def title_of_x(page: Any) -> str:
@@ -106,7 +108,7 @@ def closer(page: Any) -> None:
 
 def taken(page: Any) -> str:
     """Download the numbers of the main chart."""
-    page.get_by_role("button", name="Download").first.click()
+    page.locator(".st-key-take-curves button").first.click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Data as CSV").first.click()
     return Path(download.value.path()).read_text(encoding="utf-8")

@@ -81,10 +81,10 @@ def test_the_verdict_of_each_regime_stands_first(regime: Regime, page: Page, fol
 def test_what_leads_is_told_in_the_card_with_one_remedy_and_the_rest_behind_one_line(
     page: Page, recorded: str, folder: Path
 ) -> None:
-    app = page("run", run=recorded)
-    assert not app.exception
     found = diagnose(read(folder / "dpo"))
     leading, other = found.present[0], found.suspected[0]
+    app = page("run", run=recorded, more="true", **{other.pathology: "true"})
+    assert not app.exception
     text = words(app)
     first = f"**Try first** {literal(sentence(leading.advice[0].action))}"
     assert f"{first} `{leading.advice[0].flags['seesaw']}`" in text
@@ -100,7 +100,7 @@ def test_what_leads_is_told_in_the_card_with_one_remedy_and_the_rest_behind_one_
 def test_causes_are_ranked_with_what_speaks_for_them_and_what_would_settle_them(
     page: Page, recorded: str, folder: Path
 ) -> None:
-    app = page("run", run=recorded)
+    app = page("run", run=recorded, more="true")
     causes = diagnose(read(folder / "dpo")).causes
     assert len(causes) > 1
     text = words(app)
@@ -126,7 +126,7 @@ def test_nothing_is_said_twice(page: Page, folder: Path) -> None:
 
 def test_a_healthy_run_says_how_many_checks_found_nothing(page: Page, folder: Path) -> None:
     write(example("ideal"), folder / "ideal")
-    app = page("run")
+    app = page("run", checks="true")
     found = diagnose(read(folder / "ideal"))
     assert found.healthy
     assert f"None of {len(found.verdicts)} checks found anything wrong" in words(app)
