@@ -20,7 +20,7 @@ from diagnostics.pairs import (
 )
 from diagnostics.reliability import reliability
 from diagnostics.schema import NATS_PER_TOKEN
-from pages.components import figure, pair, pairs, pairtable, runs, states
+from pages.components import figure, live, pair, pairs, pairtable, runs, states
 from pages.components.link import navigation, to_key
 from pages.components.text import literal, signed
 
@@ -179,7 +179,8 @@ def unpaired(seen: pairs.Look) -> None:
 
 def body(entry: runs.Entry) -> None:
     """Draw everything about the pairs of one run, again whenever its log has grown."""
-    reading = runs.reading(entry)
+    with states.reading([entry]):
+        reading = runs.reading(entry)
     if reading.run is None:
         st.title(literal(entry.key))
         states.unreadable(reading)
@@ -219,8 +220,8 @@ arrived = navigation("pairs")
 found = runs.entries()
 if found:
     picked = runs.pick_run(found, arrived=arrived)
-    live = runs.LIVE_SECONDS if runs.reading(picked).status == "running" else None
-    st.fragment(body, run_every=live)(picked)
+    live.watch([picked])
+    st.fragment(body)(picked)
 else:
     st.title("Pairs")
     states.no_runs(runs.roots())

@@ -15,6 +15,9 @@ from pages.components import jobs, runs, states, verdict
 from pages.components.link import navigation, to_run
 from pages.components.text import literal, sentence
 
+LOOK_SECONDS = 4
+"""Time between two looks at the trainings that this server started."""
+
 # Settings that every method has: the trainer's flag, its label, its default, what it means.
 COMMON = (
     ("learning_rate", "Learning rate", "1e-6", "Peak learning rate."),
@@ -229,7 +232,7 @@ def watch(job: jobs.Job) -> None:
             st.code(job.last_words, language=None, wrap_lines=True)
 
 
-@st.fragment(run_every=runs.LIVE_SECONDS)
+@st.fragment(run_every=LOOK_SECONDS)
 def started() -> None:
     """Show every training of this server, again every few seconds."""
     for job in jobs.jobs():

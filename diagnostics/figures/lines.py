@@ -22,6 +22,9 @@ SHORTEST_SMOOTHED = 40
 AIR = 0.02
 """Share of the width that stays free on either side, so that marks at the ends are whole."""
 
+ROOM = 0.05
+"""Of a running log's axis, as a share of the power of ten below its length."""
+
 MAX_MARKS = 200
 """Held-out marks of one column at most."""
 
@@ -52,6 +55,12 @@ def has_numbers(frame: pd.DataFrame, name: str) -> bool:
 def cut(series: pd.Series, view: View) -> pd.Series:
     """Return the part of a series between the first and the last step in view, both included."""
     return series.iloc[_part(series, view)]
+
+
+def _told(series: pd.Series) -> pd.Series:
+    """Return a series up to its last number: records of other columns change nothing about it."""
+    known = np.flatnonzero(np.isfinite(finite(series)))
+    return series.iloc[: known[-1] + 1 if len(known) else 0]
 
 
 def _part(series: pd.Series, view: View) -> slice:
@@ -88,6 +97,7 @@ def draw(drawing: go.Figure, logged: pd.Series, view: View, look: Look) -> None:
     The mean is taken over the whole log before the cut, so that the edges of the view do not
     bend, and before thinning, so that it does not depend on how many points are shown.
     """
+    logged = _told(logged)
     seen = cut(logged, view)
     window = smoothing_window(len(seen))
     if window > 1:
@@ -149,11 +159,21 @@ def placed(axis: Axis, steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarra
 
 
 def _extent(run: Run) -> tuple[float, float]:
-    """Return the first and the last step of the logged rows."""
+    """Return the first and the last step of the logged rows; of a running log, with room to grow.
+
+    With the room the axis stands still for some records, and a chart that none of them is about
+    stays as it is.
+    """
     ends = [
         float(step)
         for rows in (run.train, run.evals)
         if len(rows)
         for step in (rows.index.min(), rows.index.max())
     ]
-    return (min(ends), max(ends)) if ends else (0.0, 1.0)
+    if not ends:
+        return 0.0, 1.0
+    first, last = min(ends), max(ends)
+    if run.status == "running" and last > first:
+        grain = max(1.0, ROOM * 10 ** np.floor(np.log10(last - first)))
+        last = first + grain * np.ceil((last - first) / grain)
+    return first, last

@@ -23,9 +23,6 @@ from pages.components import store
 
 ROOTS_VARIABLE = "SEESAW_RUNS"
 HOME = Path(__file__).resolve().parents[2]
-LIVE_SECONDS = 4
-"""Time between two looks at the folders: a new record shows within this."""
-
 LONGEST_NAME = 200  # signs of a run's name that are shown
 
 SILENT_SECONDS = 15 * 60
