@@ -193,10 +193,11 @@ def _time(run: Run) -> Axis:
     """Return the axis of the times at which rows were written, since the first of them."""
     steps, seconds = _column(run.train, "time")
     others, theirs = _column(run.evals, "time")
-    new = ~np.isin(others, steps)  # a row of the same step is written after the training's
-    steps, seconds = np.concatenate([steps, others[new]]), np.concatenate([seconds, theirs[new]])
-    order = np.argsort(steps, kind="stable")
-    steps, seconds = steps[order], seconds[order]
+    place = np.searchsorted(steps, others)
+    # A row of the same step is written after the training's.
+    new = place == np.searchsorted(steps, others, side="right")
+    steps = np.insert(steps, place[new], others[new])
+    seconds = np.insert(seconds, place[new], theirs[new])
     if not len(steps):
         return Axis("time", "Time")
     seconds = seconds - seconds[0]

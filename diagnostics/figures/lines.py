@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from diagnostics.axis import Axis, View
 from diagnostics.figures import style
-from diagnostics.figures.thinning import finite, mean_line, thin
+from diagnostics.figures.thinning import mean_line, thin
 from diagnostics.run import Run
 
 WINDOWS = 20
@@ -49,7 +49,11 @@ def side_of(name: str) -> str | None:
 
 def has_numbers(frame: pd.DataFrame, name: str) -> bool:
     """Return whether the frame holds a finite number of this column."""
-    return name in frame and bool(np.isfinite(finite(frame[name])).any())
+    if name not in frame:
+        return False
+    values = np.asarray(frame[name], dtype=float)
+    # Mostly the first record answers it, however long the log is.
+    return bool(np.isfinite(values[:1]).any() or np.isfinite(values).any())
 
 
 def cut(series: pd.Series, view: View) -> pd.Series:
@@ -59,7 +63,10 @@ def cut(series: pd.Series, view: View) -> pd.Series:
 
 def _told(series: pd.Series) -> pd.Series:
     """Return a series up to its last number: records of other columns change nothing about it."""
-    known = np.flatnonzero(np.isfinite(finite(series)))
+    values = np.asarray(series, dtype=float)
+    if len(values) and np.isfinite(values[-1]):
+        return series
+    known = np.flatnonzero(np.isfinite(values))
     return series.iloc[: known[-1] + 1 if len(known) else 0]
 
 
