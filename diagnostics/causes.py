@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isfinite, nan
 
+from diagnostics.entanglement import Measured
 from diagnostics.intervals import number
 from diagnostics.paircauses import fitted_before, lengths, off_policy, token_groups
 from diagnostics.reading import Reading
 from diagnostics.regimes import Regime
 from diagnostics.verdicts import CONFIGURED, INDICATED, MEASURED, Cause, Evidence
-from diagnostics.windows import Measured, curvature, hyper_number, measured
+from diagnostics.windows import curvature, hyper_number
 
 # Proposals of this project.
 SEVERE_CURVATURE = 0.5  # share of the first-order gain that one step loses
@@ -39,7 +40,7 @@ def unexplained(reading: Reading) -> str | None:
     regime = reading.regime.regime
     if regime not in EXPLANATIONS or causes(reading):
         return None
-    if not measured(reading) and reading.grid is None:
+    if not reading.bands and reading.grid is None:
         return (
             "no cause can be named: the log holds neither gradients (entanglement probe) nor fixed "
             "pairs; both are measured by the trainer here, or by its callback in another one"
@@ -52,7 +53,7 @@ def unexplained(reading: Reading) -> str | None:
 
 def band(reading: Reading, regime: Regime) -> Cause | None:
     """Explain a movement that the weights and the geometry of the gradients already predict."""
-    bands = measured(reading)
+    bands = reading.bands
     hits = [one for one in bands if one.band.regime == regime.value]
     if not hits:
         return None
@@ -126,7 +127,7 @@ def large_step(reading: Reading, regime: Regime) -> Cause | None:
 
 def gradients_alike(reading: Reading, regime: Regime) -> Cause | None:
     """Explain a margin that does not grow by two gradients that cancel."""
-    bands = measured(reading)
+    bands = reading.bands
     if not bands or not bands[0].band.cosine >= ALIKE:
         return None
     cosine = bands[0].band.cosine
@@ -150,7 +151,7 @@ def sft_term(reading: Reading, regime: Regime) -> Cause | None:
     if not weight > 0:
         return None
     name = "" if reading.method is None else reading.method.name
-    bands = measured(reading)
+    bands = reading.bands
     share = _sft_share(reading, bands[0], weight) if bands else None
     if share is not None and share < SFT_PART:
         return None

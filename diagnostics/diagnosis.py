@@ -7,6 +7,7 @@ from functools import cached_property
 
 from diagnostics.attribution import Attribution, attribute
 from diagnostics.causes import causes, unexplained
+from diagnostics.entanglement import Measured
 from diagnostics.events import Event, events
 from diagnostics.forecast import Forecast, Refusal, forecast, learning_rate_clock
 from diagnostics.naming import SEVERITY_BANDS, RegimeVerdict
@@ -17,7 +18,6 @@ from diagnostics.regimes import Regime
 from diagnostics.run import Run
 from diagnostics.share import default_split
 from diagnostics.verdicts import Cause, Status, Verdict
-from diagnostics.windows import Measured, measured
 
 # What is worst stands first; checks of one rank keep the catalogue's order.
 _RANK = {
@@ -84,12 +84,13 @@ class Diagnosis:
     @cached_property
     def bands(self) -> list[Measured]:
         """The band of the probe batch at each evaluation whose gradients are in the log."""
-        return measured(self.reading)
+        return self.reading.bands
 
     @cached_property
     def attribution(self) -> Attribution | None:
         """Which tokens the margin came from."""
-        return attribute(self.run, split=default_split(self.run))
+        split = default_split(self.run)
+        return self.reading.attribution if split == "train" else attribute(self.run, split=split)
 
     @property
     def urgency(self) -> tuple[int, int]:

@@ -35,6 +35,7 @@ from diagnostics.intervals import (
 )
 from diagnostics.methods import METHODS
 from diagnostics.run import Run
+from diagnostics.share import ABSURD_LOGP
 
 _SIDES = ("chosen", "rejected")
 # Below this many pairs a partial correlation has no interval (n - 4 under the root).
@@ -68,6 +69,19 @@ class EntanglementEstimate:
     rejected_falls: Interval
     batch: Band | None
     regime: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The band of the probe batch at one evaluation.
+
+    `pull` is what an SFT coefficient of 1 adds to the mean d_w in the run's own reduction
+    [loss units per nat], NaN where it is not known.
+    """
+
+    step: int
+    band: Band
+    pull: float
 
 
 def estimate(run: Run, step: int | None = None) -> EntanglementEstimate | None:
@@ -121,6 +135,31 @@ def estimate(run: Run, step: int | None = None) -> EntanglementEstimate | None:
         batch=batch,
         regime=regime,
     )
+
+
+def measurements(run: Run, reduction: str = "token") -> list[Measured]:
+    """Return the band at every evaluation whose gradients are in the log, by step.
+
+    `reduction` is that of the SFT term, as in `safe_window`.
+    """
+    table = run.tables.get("entanglement", pd.DataFrame())
+    logged = _numbers(run.evals, "entanglement/q_star")
+    if not {"step", "weight/chosen", "weight/rejected"} <= set(table):
+        return []
+    found = []
+    for step in map(int, run.evals.index[np.isfinite(logged)]):
+        band = batch_of(run, step)
+        if band is not None and isfinite(band.weight_chosen) and isfinite(band.weight_rejected):
+            rows = table[_numbers(table, "step") == step]
+            found.append(Measured(step, band, _pull(rows, reduction)))
+    return found
+
+
+def _pull(rows: pd.DataFrame, reduction: str) -> float:
+    if "completion_tokens/chosen" not in rows:
+        return nan
+    lengths = _numbers(rows, "completion_tokens/chosen")
+    return sft_pull(np.where(np.abs(lengths) < ABSURD_LOGP, lengths, nan).tolist(), reduction)
 
 
 def pair_bands(rows: pd.DataFrame) -> list[Band]:

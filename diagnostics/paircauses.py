@@ -9,7 +9,6 @@ from math import isfinite
 
 import numpy as np
 
-from diagnostics.attribution import attribute
 from diagnostics.entanglement import partial_correlation
 from diagnostics.intervals import Interval, clustered_mean, in_words, number
 from diagnostics.probegrid import ProbeGrid
@@ -125,7 +124,7 @@ def lengths(reading: Reading, regime: Regime) -> Cause | None:
 
 def token_groups(reading: Reading, regime: Regime) -> Cause | None:
     """Explain a common movement by the kind of token that carries it."""
-    found = attribute(reading.run)
+    found = reading.attribution
     if found is None or not found.common.excludes_zero:
         return None
     shares = {

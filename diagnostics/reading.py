@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from diagnostics.attribution import Attribution, attribute
+from diagnostics.entanglement import Measured, measurements
 from diagnostics.intervals import Floats, Ints
 from diagnostics.methods import METHODS, Method
 from diagnostics.phases import RegimeVerdict, name_regime
@@ -55,6 +57,16 @@ class Reading:
     def tracks(self) -> Mapping[str, list[ShareEstimate]]:
         """The estimates of each split of the probe set by evaluation; empty where it has none."""
         return {split: trajectory(self.run, split) for split in SPLITS}
+
+    @cached_property
+    def attribution(self) -> Attribution | None:
+        """Which tokens the margin of the train pairs came from; None where nobody can tell."""
+        return attribute(self.run)
+
+    @cached_property
+    def bands(self) -> list[Measured]:
+        """The band of the probe batch at each evaluation whose gradients are in the log."""
+        return measurements(self.run, str(self.hyper.get("sft_reduction", "token")))
 
     @cached_property
     def grid(self) -> ProbeGrid | None:

@@ -12,10 +12,10 @@ import pandas as pd
 
 from diagnostics.attribution import Attribution
 from diagnostics.axis import Choice
+from diagnostics.entanglement import Measured
 from diagnostics.parts import Parts
 from diagnostics.run import Run
 from diagnostics.schema import metric
-from diagnostics.windows import Measured
 
 STEP = "Optimizer step"
 

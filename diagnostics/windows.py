@@ -13,12 +13,9 @@ from dataclasses import dataclass
 from math import inf, isfinite, nan
 
 import numpy as np
-import pandas as pd
 
-from diagnostics.band import Band, sft_pull
-from diagnostics.entanglement import batch_of, safe_window
+from diagnostics.entanglement import Measured, safe_window
 from diagnostics.intervals import number
-from diagnostics.probegrid import finite_numbers
 from diagnostics.reading import Reading
 
 # Share of a step's first-order gain that curvature may take back; proposal of this project.
@@ -46,44 +43,9 @@ class Window:
         return 2 * self.low
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The band of the probe batch at one evaluation.
-
-    `pull` is what an SFT coefficient of 1 adds to the mean d_w in the run's own reduction
-    [loss units per nat], NaN where it is not known.
-    """
-
-    step: int
-    band: Band
-    pull: float
-
-
-def measured(reading: Reading) -> list[Measured]:
-    """Return the band at every evaluation whose gradients are in the log, by step."""
-    table = reading.table("entanglement")
-    if not {"step", "weight/chosen", "weight/rejected"} <= set(table):
-        return []
-    reduction = str(reading.hyper.get("sft_reduction", "token"))
-    steps, _ = reading.column("entanglement/q_star", "evals")
-    found = []
-    for step in sorted(map(int, steps)):
-        band = batch_of(reading.run, step)
-        if band is not None and isfinite(band.weight_chosen) and isfinite(band.weight_rejected):
-            rows = table[finite_numbers(table["step"]) == step]
-            found.append(Measured(step, band, _pull(rows, reduction)))
-    return found
-
-
-def _pull(rows: pd.DataFrame, reduction: str) -> float:
-    if "completion_tokens/chosen" not in rows:
-        return nan
-    return sft_pull(finite_numbers(rows["completion_tokens/chosen"]).tolist(), reduction)
-
-
 def band_in_words(reading: Reading) -> str | None:
     """Return where the last q lies, what it foretells, and the SFT window; None without one."""
-    bands = measured(reading)
+    bands = reading.bands
     if not bands:
         return None
     last = bands[-1]
@@ -114,7 +76,7 @@ def decisive(reading: Reading, *, falling: bool = True) -> Measured | None:
     Where there is none, the first of all: the pull d_l decays as pairs are learned, so a late
     window would be too low for the start.
     """
-    bands = measured(reading)
+    bands = reading.bands
     outside = [
         one
         for one in bands

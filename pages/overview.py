@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence, Sized
+from typing import Any
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
@@ -35,7 +36,16 @@ def read(found: Sequence[runs.Entry]) -> list[runs.Reading]:
 
     What is read stays read, so that the next look at the folders goes on where this one ended.
     """
-    place, readings = st.empty(), {}
+    place = st.empty()
+    with states.reading(found):
+        readings = _read(found, place)
+    if len(readings) == len(found):
+        place.empty()
+    return [readings[entry.key] for entry in found if entry.key in readings]
+
+
+def _read(found: Sequence[runs.Entry], place: Any) -> dict[str, runs.Reading]:
+    readings: dict[str, runs.Reading] = {}
     # The time of this thread: on a busy machine a page is slow, and shows no less.
     begun = time.thread_time()
     for entry in sorted(found, key=lambda entry: entry.changed, reverse=True):
@@ -45,9 +55,7 @@ def read(found: Sequence[runs.Entry]) -> list[runs.Reading]:
             place.progress(len(readings) / len(found), _read_so_far(readings, found))
         if spent > LONGEST:
             break
-    if len(readings) == len(found):
-        place.empty()
-    return [readings[entry.key] for entry in found if entry.key in readings]
+    return readings
 
 
 def _read_so_far(readings: Sized, found: Sized) -> str:

@@ -14,9 +14,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from diagnostics.axis import WHOLE, View
+from diagnostics.entanglement import Measured
 from diagnostics.figures import style
 from diagnostics.figures.small import log_ticks
-from diagnostics.windows import Measured
 
 AIR = 1.6
 """Times the largest and the smallest ratio to which the axis reaches."""

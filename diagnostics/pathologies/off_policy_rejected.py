@@ -52,7 +52,6 @@ import numpy as np
 
 from diagnostics import probe_examples
 from diagnostics.advice import advice
-from diagnostics.attribution import attribute
 from diagnostics.intervals import (
     Interval,
     clustered_mean,
@@ -90,7 +89,7 @@ def check(
     valley: float = VALLEY,
 ) -> Verdict:
     """Say whether most of the margin was gained on tokens the policy would not have written."""
-    found = attribute(reading.run)
+    found = reading.attribution
     share = None if found is None else found.wasted
     grid = reading.grid
     own = None if grid is None else _at_start(grid)

@@ -42,7 +42,7 @@ class Preload:
         self._app = app
         home = Path(st.__file__).parent / "static"
         found = sorted(path.relative_to(home).as_posix() for path in home.glob(CHARTS))
-        self._links = ", ".join(f"</{place}>; rel=modulepreload" for place in found)
+        self._links = ", ".join(f"<{place}>; rel=modulepreload" for place in found)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, with the links added to every HTML page."""

@@ -15,6 +15,7 @@ from pages.components.text import literal, sentence
 
 MOST_ERRORS = 3  # that stand open on a page; more would push everything else off it
 MOST_LISTED = 30
+VISITED = "something was shown"
 START = """\
 # five methods on the same small synthetic pairs, a few minutes on a laptop
 python -m trainer demo
@@ -24,14 +25,15 @@ python -m trainer --method dpo --model MODEL --data PAIRS.jsonl --output_dir run
 
 @contextmanager
 def reading(entries: Sequence[Entry]) -> Iterator[None]:
-    """Hold the place of what is to come while logs are read that nobody has looked at yet.
+    """Hold the place of what is to come while a new visitor waits for logs to be read.
 
-    The empty chart has the browser fetch what draws charts in the meantime, which takes it about
-    as long.
+    The empty chart has the browser load what draws charts in the meantime, which takes it about
+    as long. Whoever has seen a page already keeps looking at that one.
     """
     place = st.empty()  # also when there is nothing to say: what follows keeps its place
     unread = [entry for entry in entries if not runs.is_read(entry)]
-    if not unread:
+    is_new, st.session_state[VISITED] = VISITED not in st.session_state, True
+    if not unread or not is_new:
         yield
         return
     with place.container():

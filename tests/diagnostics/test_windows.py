@@ -19,7 +19,6 @@ from diagnostics.windows import (
     curvature,
     decisive,
     desirable_ratio,
-    measured,
     odds_weight,
     safe_settings,
     sft_weight,
@@ -104,7 +103,7 @@ def test_a_rate_whose_step_bends_is_told_with_a_lower_one() -> None:
 
 def test_without_gradients_there_is_no_window() -> None:
     reading = Reading(replace(entangled(), tables={}))
-    assert measured(reading) == []
+    assert reading.bands == []
     assert sft_weight(reading, "token") is None
     assert desirable_ratio(reading) is None
 
@@ -129,7 +128,7 @@ def test_inside_the_sft_window_both_sides_go_their_way(
     reading = Reading(
         entangled(q_star=q_star, cosine=cosine, weights=(0.05, 0.05), tokens=(100 / pull,))
     )
-    window, band = sft_weight(reading, "token"), measured(reading)[0].band
+    window, band = sft_weight(reading, "token"), reading.bands[0].band
     if window is None:
         assert band.q >= band.high
         return

@@ -12,6 +12,7 @@ from diagnostics import runtables
 from diagnostics.attribution import Attribution, GroupShare
 from diagnostics.axis import View, axes
 from diagnostics.band import Band
+from diagnostics.entanglement import Measured
 from diagnostics.examples import example
 from diagnostics.figures import style
 from diagnostics.figures.incentives import incentives
@@ -20,7 +21,6 @@ from diagnostics.figures.tokens import tokens
 from diagnostics.intervals import Interval
 from diagnostics.parts import Parts, of_probe
 from diagnostics.share import trajectory
-from diagnostics.windows import Measured
 
 
 def parts(points: int) -> Parts:
