@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from benchmarks.dashboard_tools import SEESAW_RUN, Server, serve
 MINUTES = float(os.environ.get("MINUTES", "10"))
 SESSIONS = int(os.environ.get("SESSIONS", "10"))
 RUNS, LIVE, ROWS = 6, 2, 5_000
-PAUSE = float(os.environ.get("PAUSE", "2"))
+PAUSE = float(os.environ.get("PAUSE", "10"))
+"""Seconds between what a person does and the next thing, on average."""
+
 RECORD_SECONDS = 1.0
 
 PATIENCE_MS = 120_000
@@ -82,8 +85,10 @@ async def act(page: Any, draw: random.Random) -> float:
     return time.perf_counter() - begun
 
 
-async def session(number: int, browser: Any, server: Server, found: Found) -> None:
-    """Act in one tab until the minutes are over; what it waits for is noted."""
+async def session(
+    number: int, browser: Any, server: Server, found: Found, opened: asyncio.Barrier
+) -> None:
+    """Act in one tab until the minutes are over; they begin when every tab shows its page."""
     from playwright.async_api import Error
 
     draw = random.Random(number)
@@ -96,6 +101,7 @@ async def session(number: int, browser: Any, server: Server, found: Found) -> No
         await page.wait_for_selector(DONE)
     except Error as error:
         found.errors.append(f"opening: {str(error).splitlines()[0]}")
+    await opened.wait()
     while time.perf_counter() - found.begun < 60 * MINUTES:
         await asyncio.sleep(draw.uniform(0.5, 1.5) * PAUSE)
         try:
@@ -107,9 +113,10 @@ async def session(number: int, browser: Any, server: Server, found: Found) -> No
     await context.close()
 
 
-async def note(server: Server, found: Found) -> None:
+async def note(server: Server, found: Found, opened: asyncio.Barrier) -> None:
     """Note the server's memory every second, and tell how it goes every minute."""
-    told = 0
+    await opened.wait()
+    found.begun, told = time.perf_counter(), 0
     while (passed := time.perf_counter() - found.begun) < 60 * MINUTES:
         found.memory.append((passed, server.megabytes()))
         if passed // 60 > told:
@@ -149,9 +156,12 @@ async def measure() -> Found:
                     browser = await playwright.chromium.launch(
                         executable_path=CHROMIUM, args=["--no-sandbox"]
                     )
-                    found = Found(time.perf_counter())
-                    tabs = [session(number, browser, server, found) for number in range(SESSIONS)]
-                    await asyncio.gather(note(server, found), *tabs)
+                    found, opened = Found(inf), asyncio.Barrier(SESSIONS + 1)
+                    tabs = [
+                        session(number, browser, server, found, opened)
+                        for number in range(SESSIONS)
+                    ]
+                    await asyncio.gather(note(server, found, opened), *tabs)
             finally:
                 trainings.over.set()
                 trainings.join()

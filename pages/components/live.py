@@ -21,6 +21,12 @@ REST_SECONDS = 1.5
 """Time that a drawn page stands at least: drawing a dozen charts keeps a browser busy for a good
 part of it. Together with a look's wait this is how late a new record is at most."""
 
+RESTS = 4.0
+"""Times what a look comes late by, by which a page stands longer: where a browser or the server
+cannot keep up, drawing more often would only make everybody wait."""
+
+FIRST = "when the first look after a drawing came"
+
 BEAT_SECONDS = 60.0
 """What the clock alone changes, such as a run that has fallen silent, shows within this."""
 
@@ -36,8 +42,13 @@ def watch(shown: Sequence[runs.Entry]) -> None:
 
 def _look(drawn: object, shown: Sequence[runs.Entry], when: float) -> None:
     stood = time.monotonic() - when
-    # The page's own run comes by here too, just after the state was taken.
-    if stood >= BEAT_SECONDS or (stood >= REST_SECONDS and _state(shown) != drawn):
+    if stood < LOOK_SECONDS / 2:  # the page's own run comes by here too
+        return
+    if st.session_state.get(FIRST, (None,))[0] != when:
+        st.session_state[FIRST] = when, stood
+    late = max(0.0, st.session_state[FIRST][1] - LOOK_SECONDS)
+    is_due = stood >= REST_SECONDS + RESTS * late
+    if stood >= BEAT_SECONDS or (is_due and _state(shown) != drawn):
         st.rerun()
 
 
