@@ -140,7 +140,7 @@ def answers(address: str) -> Iterator[None]:
     # W&B's client raises errors of several libraries, some of them plain exceptions.
     except Exception as error:
         raise ReadError(
-            f"{address}: cannot be read from W&B ({one_line(error)[:200]}), expected a run that"
+            f"{address}: cannot be read from W&B ({one_line(error)[:200]}), expected runs that"
             " your key may see; check the address, the key and the connection"
         ) from None
 
@@ -159,11 +159,12 @@ def client_of(address: str) -> Any:
         wandb = import_module("wandb")
         if not _would_ask() or wandb.login(prompt=False):
             return wandb.Api(timeout=30)
-        problem = "there is none"
+        problem = "no key was found"
     except ImportError:
         problem, cure = "wandb is not installed", "pip install wandb"
     except Exception as error:
-        problem = one_line(error)[:120].lower()
+        problem = one_line(error)[:120].lower().rstrip(".")
+        cure += ", and check the connection"
     raise ReadError(
         f"{address}: cannot be asked for ({problem}), expected a key for W&B; {cure}"
     ) from None

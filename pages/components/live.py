@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.components import runs
+from pages.components import mirror, runs
 
 LOOK_SECONDS = 1.0
 """Time between two looks at the logs."""
@@ -35,6 +35,7 @@ def watch(shown: Sequence[runs.Entry]) -> None:
 
 
 def _look(drawn: object, shown: Sequence[runs.Entry], when: float) -> None:
+    mirror.look()
     stood = time.monotonic() - when
     # The page's own run comes by here too, just after the state was taken.
     if stood >= BEAT_SECONDS or (stood >= REST_SECONDS and _state(shown) != drawn):
@@ -43,4 +44,5 @@ def _look(drawn: object, shown: Sequence[runs.Entry], when: float) -> None:
 
 def _state(shown: Sequence[runs.Entry]) -> object:
     """Return what changes with the list of runs, and with the log of a run that is shown."""
-    return runs.places(), [runs.mark(path) for path in {entry.path: None for entry in shown}]
+    marks = [runs.mark(path) for path in {entry.path: None for entry in shown}]
+    return runs.places(), marks, mirror.news()

@@ -115,7 +115,7 @@ def test_a_server_does_not_ask_its_terminal_for_a_key(monkeypatch: pytest.Monkey
     assert read("wandb:me/project/abc")
     with ThreadPoolExecutor(1) as server:
         reading = server.submit(read, "wandb:me/project/abc")
-        with pytest.raises(ReadError, match=r"there is none.*WANDB_API_KEY"):
+        with pytest.raises(ReadError, match=r"no key was found.*WANDB_API_KEY"):
             reading.result()
         monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
         assert server.submit(read, "wandb:me/project/abc").result()
