@@ -90,7 +90,7 @@ def tell() -> None:
             continue
         count = f"{told.runs:,} run{'s' * (told.runs != 1)}, " if told.runs is not None else ""
         cut = f" Only the newest {MOST_RUNS} are copied." if told.is_cut else ""
-        now = f" ({told.progress})" if told.progress else ""
+        now = f" ({literal(told.progress)})" if told.progress else ""
         st.caption(f"{name}: {count}{age or 'nothing was copied yet'}{now}.{cut}")
         if told.of_runs:
             first, *others = told.of_runs
@@ -108,9 +108,11 @@ def _age(address: str, root: Path) -> str:
 
 
 def _look(mirror: _Mirror, projects: Sequence[str], root: Path) -> None:
-    for address in projects:
-        _look_at(mirror, address, root)
-    mirror.ended = time.monotonic()
+    try:
+        for address in projects:
+            _look_at(mirror, address, root)
+    finally:
+        mirror.ended = time.monotonic()
 
 
 def _look_at(mirror: _Mirror, address: str, root: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from diagnostics.readers import wandb_online
 from pages.components import arrivals, jobs, mirror, runs
 from tests.diagnostics.readers.wandb_client import FakeApi, FakeRun
 
@@ -34,7 +35,7 @@ class Server(FakeApi):
         self.asked += 1
         assert self.gate.wait(60)
         if not self.is_plugged:
-            raise ConnectionError("network is unreachable")
+            raise ConnectionError("network is unreachable, see [x](http://evil)")
         return super().runs(path, per_page, order)
 
 
@@ -122,6 +123,29 @@ def test_all_runs_shows_the_runs_of_a_project_once_they_are_copied(
     assert "[x](" not in shown
 
 
+def test_how_far_a_long_run_is_fetched_is_told_without_markup(
+    page: Page, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, released = threading.Event(), threading.Event()
+
+    class Long(FakeRun):
+        def scan_history(self, keys: list[str], page_size: int) -> Iterator[dict[str, Any]]:
+            yield from super().scan_history(keys, page_size)
+            if "train/rewards/chosen" in keys:  # twenty rows
+                reached.set()
+                assert released.wait(60)
+
+    monkeypatch.setattr(wandb_online, "PAGE_ROWS", 2)
+    server.found[:] = [Long(name="[x](http://evil)")]
+    app = page("overview")
+    assert reached.wait(60)
+    app.run()
+    assert "20 rows" in words(app)
+    assert "[x](" not in words(app)
+    released.set()
+    finish()
+
+
 def test_a_copy_opens_like_any_run(page: Page, server: Server) -> None:
     page("overview")
     finish()
@@ -156,6 +180,23 @@ def test_two_looks_never_run_at_once(server: Server, monkeypatch: pytest.MonkeyP
     assert server.asked == 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_look_that_breaks_off_is_not_begun_again_at_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    def break_off(address: str, *_: object, **__: object) -> None:
+        begun.append(address)
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(mirror, "bring_up_to_date", break_off)
+    for _ in range(3):
+        mirror.look()
+        finish()
+    assert begun == ["wandb:me/project"]
+
+
 def test_a_failure_is_one_sentence_and_leaves_what_was_copied(
     page: Page, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +211,7 @@ def test_a_failure_is_one_sentence_and_leaves_what_was_copied(
     [warning] = [one.value for one in app.warning]
     assert "network is unreachable" in warning
     assert "check the address, the key and the connection" in warning
+    assert "[x](" not in warning  # nor is what the server says
     assert "What was copied before is shown, as of less than a minute ago" in warning
     assert names(app) == ["[x](http://evil)<b>", "dpo"]
 
@@ -235,10 +277,15 @@ def test_without_a_project_no_thread_is_begun_and_wandb_is_not_imported(
     code = """
 import sys, threading
 from streamlit.testing.v1 import AppTest
-before = set(threading.enumerate())
+begun, start = [], threading.Thread.start
+def record(thread):
+    begun.append(thread.name)
+    start(thread)
+threading.Thread.start = record
 app = AppTest.from_file(sys.argv[1], default_timeout=120).run()
 assert not app.exception, app.exception
-print("wandb" in sys.modules, [t.name for t in threading.enumerate() if "mirror" in t.name])
+assert begun, "not even the page's own"
+print("wandb" in sys.modules, [name for name in begun if "mirror" in name])
 """
     command = [sys.executable, "-c", code, str(root / "pages" / "overview.py")]
     env = {**os.environ, "SEESAW_RUNS": str(tmp_path), "PYTHONPATH": str(root)}

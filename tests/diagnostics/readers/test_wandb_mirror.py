@@ -71,6 +71,7 @@ def test_a_copy_is_diagnosed_as_the_run_itself(root: Path) -> None:
     copy = native.read(mirror_of(PROJECT, root) / "abc")
     [read] = wandb_online.read(f"{PROJECT}/abc", client=FakeApi([run]))
     assert read.meaning is not None
+    assert read.caveats
     assert (copy.meaning, copy.caveats, copy.method) == (read.meaning, read.caveats, read.method)
     assert (copy.config, copy.unrecognised, copy.status) == (
         read.config,
