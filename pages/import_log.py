@@ -12,6 +12,7 @@ from diagnostics.errors import DiagnosticsError
 from diagnostics.meaning import Meaning
 from diagnostics.methods import METHODS
 from diagnostics.readers import READERS, Hints, fingerprint
+from diagnostics.readers.wandb_online import online_address
 from diagnostics.run import Run
 from diagnostics.schema import METRICS
 from pages.components import arrivals, verdict
@@ -133,7 +134,7 @@ def online(known: Hints) -> Found:
     )
     if not text.strip():
         return ()
-    address = arrivals.online_address(text)
+    address = online_address(text)
     # A run that goes on has more to tell.
     asked = st.session_state.setdefault(ASKED, 0) + st.button("Ask again")
     st.session_state[ASKED] = asked

@@ -12,7 +12,7 @@ from streamlit.errors import StreamlitAPIException
 
 from diagnostics.figures import style
 from diagnostics.figures.plane import Track, plane
-from pages.components import figure, filters, live, picks, runs, states, verdict
+from pages.components import figure, filters, live, mirror, picks, runs, states, verdict
 from pages.components.link import navigation, remember, to_run
 from pages.components.notes import notes_on
 from pages.components.table import also_found, choose
@@ -151,6 +151,7 @@ def findings(reading: runs.Reading) -> None:
 def overview() -> None:
     """Draw the page's body, again whenever a log has grown."""
     found = runs.entries()
+    mirror.tell()
     if not found:
         states.no_runs(runs.roots())
         return

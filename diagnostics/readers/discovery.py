@@ -89,8 +89,8 @@ class Scanner:
             return
         # Real folders first: a run that is also linked is listed under its own path.
         for entry in sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name)):
-            closed = entry.name in _CLOSED or entry.name.startswith(_CLOSED_STARTS)
-            if closed or (is_run and entry.name in _COPIES) or not _leads_to_folder(entry):
+            closed = not is_entered(entry.name) or (is_run and entry.name in _COPIES)
+            if closed or not _leads_to_folder(entry):
                 continue
             inner = Path(entry.path)
             yield from self._walk(inner, seen, depth - 1, inside_run=is_run or inside_run)
@@ -121,6 +121,11 @@ class Scanner:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[str(path)] = (facts, found)
         return found
+
+
+def is_entered(name: str) -> bool:
+    """Say whether runs are looked for in a folder of this name."""
+    return name not in _CLOSED and not name.startswith(_CLOSED_STARTS)
 
 
 def _facts_of(entries: Sequence[os.DirEntry[str]]) -> list[Fact]:

@@ -11,8 +11,12 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +46,15 @@ _SIGNS = frozenset(
     ("num_tokens", "mean_token_accuracy", "entropy", "nll_loss", "sft_loss", "odds_ratio_loss")
 ) | frozenset(("log_odds_chosen", "delta", "logits/chosen", "logits/rejected", "loss_mean"))
 
+# How W&B says that a run has ended; a run whose log is complete has, whatever W&B says.
+_ENDED = {
+    "finished": "completed",
+    "crashed": "failed",
+    "failed": "failed",
+    "killed": "stopped",
+    "preempted": "stopped",
+}
+
 Say = Callable[[str], None]
 
 
@@ -54,6 +67,24 @@ def is_address(path: str | os.PathLike[str]) -> bool:
     (True, False)
     """
     return os.fspath(path).startswith(PREFIX)
+
+
+def online_address(text: str) -> str:
+    """Return the address of a run or a project on W&B, however it was copied.
+
+    Examples
+    --------
+    >>> online_address("https://wandb.ai/me/dpo/runs/abc123?nw=x")
+    'wandb:me/dpo/abc123'
+    >>> online_address("me/dpo"), online_address("wandb:me/dpo/sweeps/s1")
+    ('wandb:me/dpo', 'wandb:me/dpo/sweeps/s1')
+    >>> online_address("wandb://me/dpo/"), online_address("https://wandb.ai/me/dpo/workspace")
+    ('wandb:me/dpo', 'wandb:me/dpo')
+    """
+    place = text.strip().removeprefix(PREFIX).partition("?")[0].strip("/")
+    if place.startswith(("https://", "http://")):
+        place = place.split("/", 3)[-1].replace("/runs/", "/").removesuffix("/workspace")
+    return PREFIX + place
 
 
 def read(
@@ -77,23 +108,15 @@ def read(
             f"{address}: is no address of W&B, expected wandb:entity/project/run,"
             " wandb:entity/project or wandb:entity/project/sweeps/sweep; copy it from the page"
         )
-    client = client or _client(address)
+    client = client or client_of(address)
     said = say or _say_on_terminal
     runs = []
-    try:
+    with answers(address):
         found = _runs(client, parts)
         for number, run in enumerate(found, start=1):
             if len(found) > 1:
                 said(f"{address}: run {number} of {len(found)}")
-            runs.append(_read_run(run, address, hints, len(found) > 1, said))
-    except DiagnosticsError:
-        raise
-    # W&B's client raises errors of several libraries, some of them plain exceptions.
-    except Exception as error:
-        raise ReadError(
-            f"{address}: cannot be read from W&B ({one_line(error)[:200]}), expected a run that"
-            " your key may see; check the address, the key and the connection"
-        ) from None
+            runs.append(read_run(run, address, hints, part=len(found) > 1, say=said))
     if not runs:
         raise ReadError(
             f"{address}: holds no runs, expected at least one; check the address on the page"
@@ -101,25 +124,60 @@ def read(
     return tuple(runs)
 
 
-def _client(address: str) -> Any:
-    """Return W&B's public API.
+@contextmanager
+def answers(address: str) -> Iterator[None]:
+    """Have whatever W&B's client raises end as one sentence.
+
+    Raises
+    ------
+    ReadError
+        When there is no such run, or the server does not answer.
+    """
+    try:
+        yield
+    except DiagnosticsError:
+        raise
+    # W&B's client raises errors of several libraries, some of them plain exceptions.
+    except Exception as error:
+        raise ReadError(
+            f"{address}: cannot be read from W&B ({one_line(error)[:200]}), expected runs that"
+            " your key may see; check the address, the key and the connection"
+        ) from None
+
+
+def client_of(address: str) -> Any:
+    """Return W&B's public API, for a question about an address.
 
     Raises
     ------
     ReadError
         When W&B is not installed or there is no key.
     """
+    cure = "set WANDB_API_KEY, or run wandb login"
     try:
         # Not among what the analysis needs: who has runs on a server has the library.
-        return import_module("wandb").Api(timeout=30)
+        wandb = import_module("wandb")
+        if not _would_ask() or wandb.login(prompt=False):
+            return wandb.Api(timeout=30)
+        problem = "no key was found"
     except ImportError:
         problem, cure = "wandb is not installed", "pip install wandb"
     except Exception as error:
-        problem = one_line(error)[:120].lower()
-        cure = "set WANDB_API_KEY, or run wandb login"
+        problem = one_line(error)[:120].lower().rstrip(".")
+        cure += ", and check the connection"
     raise ReadError(
         f"{address}: cannot be asked for ({problem}), expected a key for W&B; {cure}"
     ) from None
+
+
+def _would_ask() -> bool:
+    """Say whether W&B would ask a terminal for a key that nobody there waits to be asked for.
+
+    The terminal of a server belongs to nobody who looks at its pages: its thread would wait.
+    """
+    known = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE")
+    in_thread = threading.current_thread() is not threading.main_thread()
+    return not known and in_thread and sys.stdin is not None and sys.stdin.isatty()
 
 
 def _runs(client: Any, parts: Sequence[str]) -> list[Any]:
@@ -127,27 +185,41 @@ def _runs(client: Any, parts: Sequence[str]) -> list[Any]:
         return list(client.sweep("/".join((*parts[:2], parts[3]))).runs)[:MOST_RUNS]
     if len(parts) == 3:
         return [client.run("/".join(parts))]
-    listed = client.runs("/".join(parts), per_page=50)
-    return [run for run, _ in zip(listed, range(MOST_RUNS), strict=False)]
+    return newest_runs(client, "/".join(parts))[::-1]
 
 
-def _read_run(run: Any, address: str, hints: Hints, several: bool, say: Say) -> Run:
-    rows = _rows(run, say)
+def newest_runs(client: Any, project: str) -> list[Any]:
+    """Return the runs of a project as W&B's client gives them, `MOST_RUNS` at most.
+
+    The newest comes first. Only what the list itself says of a run is known of it yet.
+    """
+    listed = client.runs(project, order="-created_at", per_page=50)
+    return list(islice(listed, MOST_RUNS))
+
+
+def read_run(
+    run: Any, address: str, hints: Hints = NO_HINTS, *, part: bool = False, say: Say | None = None
+) -> Run:
+    """Return one run of W&B's client; `part` says that the address holds others too."""
+    rows = _rows(run, say or _say_on_terminal)
     summary = _plain(run.summary)
     records = tracked(rows)
     runtime = summary.get("train_runtime")
     if runtime is not None:
         records = ended(records, runtime)
     config = {key: value for key, value in _plain(run.config).items() if key[:1] != "_"}
-    return assemble(
+    found = assemble(
         records,
         path=Path(address),
         reader="wandb-online",
         config=config,
         name=str(run.name or run.id),
-        part=str(run.id) if several else None,
+        part=str(run.id) if part else None,
         hints=hints,
     )
+    if found.status != "running":
+        return found
+    return replace(found, status=_ENDED.get(run.state, found.status))
 
 
 def _rows(run: Any, say: Say) -> list[dict[str, Any]]:

@@ -21,7 +21,6 @@ from diagnostics.readers import Hints, find_runs, read_all, recognised
 from diagnostics.readers.console import read_text
 from diagnostics.readers.native import write
 from diagnostics.readers.tables import is_table, preview
-from diagnostics.readers.wandb_online import PREFIX
 from diagnostics.readers.wandb_online import read as read_online
 from diagnostics.run import Run
 from pages.components.jobs import LOCAL
@@ -149,22 +148,6 @@ def logs_in(place: Path) -> list[Path]:
     for log in found:
         refuse_links_out(log, homes)
     return found
-
-
-def online_address(text: str) -> str:
-    """Return the address of a run on W&B, however it was copied.
-
-    Examples
-    --------
-    >>> online_address("https://wandb.ai/me/dpo/runs/abc123?nw=x")
-    'wandb:me/dpo/abc123'
-    >>> online_address("me/dpo"), online_address("wandb:me/dpo/sweeps/s1")
-    ('wandb:me/dpo', 'wandb:me/dpo/sweeps/s1')
-    """
-    place = text.strip().removeprefix(PREFIX).partition("?")[0].rstrip("/")
-    if place.startswith(("https://", "http://")):
-        place = place.split("/", 3)[-1].replace("/runs/", "/").removesuffix("/workspace")
-    return PREFIX + place
 
 
 def runs_online(address: str, hints: Hints, say: Callable[[str], None]) -> tuple[Run, ...]:

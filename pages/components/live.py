@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.components import runs
+from pages.components import mirror, runs
 
 LOOK_SECONDS = 1.0
 """Time between two looks at the logs."""
@@ -41,6 +41,7 @@ def watch(shown: Sequence[runs.Entry]) -> None:
 
 
 def _look(drawn: object, shown: Sequence[runs.Entry], when: float) -> None:
+    mirror.look()
     stood = time.monotonic() - when
     if stood < LOOK_SECONDS / 2:  # the page's own run comes by here too
         return
@@ -54,4 +55,5 @@ def _look(drawn: object, shown: Sequence[runs.Entry], when: float) -> None:
 
 def _state(shown: Sequence[runs.Entry]) -> object:
     """Return what changes with the list of runs, and with the log of a run that is shown."""
-    return runs.places(), [runs.mark(path) for path in {entry.path: None for entry in shown}]
+    marks = [runs.mark(path) for path in {entry.path: None for entry in shown}]
+    return runs.places(), marks, mirror.news()

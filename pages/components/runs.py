@@ -6,6 +6,7 @@ A reading is kept until the log it came from changes; one store serves all brows
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import streamlit as st
 from diagnostics.diagnosis import Diagnosis
 from diagnostics.phases import NamedPhase, RegimeVerdict
 from diagnostics.readers import find_runs, fingerprint, is_guess
+from diagnostics.readers.wandb_online import online_address
 from diagnostics.run import Run
 from diagnostics.runlog import LOG_NAME
 from diagnostics.share import SPLITS, ShareEstimate
@@ -107,11 +109,33 @@ class Reading:
 
 
 def roots() -> list[Path]:
-    """Return the folders that may hold runs: those of `SEESAW_RUNS`, else ours."""
-    named = os.environ.get(ROOTS_VARIABLE, "")
-    if named.strip():
-        return [Path(part).expanduser() for part in named.split(os.pathsep) if part.strip()]
-    return [HOME / "runs", HOME / "examples"]
+    """Return the folders that may hold runs: those of `SEESAW_RUNS`, else ours.
+
+    What is trained, imported or copied from W&B goes into the first one. Where projects of W&B
+    are named and no folder is, that is our own folder of runs.
+    """
+    named = _named()
+    folders = [Path(part).expanduser() for part in named if not _IS_PROJECT.match(part)]
+    return folders or ([HOME / "runs"] if named else [HOME / "runs", HOME / "examples"])
+
+
+def projects() -> list[str]:
+    """Return the addresses of the projects of W&B that `SEESAW_RUNS` names."""
+    found = [online_address(part) for part in _named() if _IS_PROJECT.match(part)]
+    return list(dict.fromkeys(found))
+
+
+# Addresses hold the sign that stands between two folders: behind the scheme, and before a port.
+_IS_PROJECT = re.compile(r"(?:wandb|https?)://")
+_PART = re.compile(
+    r"\s*(?:wandb|https?)://(?:[^/:]*:\d+(?=/))?[^SEP]*|[^SEP]+".replace("SEP", os.pathsep)
+)
+
+
+def _named() -> list[str]:
+    """Return the parts of `SEESAW_RUNS`."""
+    found = _PART.findall(os.environ.get(ROOTS_VARIABLE, ""))
+    return [part.strip() for part in found if part.strip()]
 
 
 def _homes() -> list[Path]:

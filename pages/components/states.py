@@ -57,8 +57,8 @@ def no_runs(folders: Sequence[Path]) -> None:
         )
         st.code(START, language="bash")
         st.markdown(
-            f"Runs that lie elsewhere are found by setting `{ROOTS_VARIABLE}` to their folder "
-            "before starting the dashboard:"
+            f"Runs that lie elsewhere are found by setting `{ROOTS_VARIABLE}` to their folder, or "
+            "to a project on W&B as `wandb://entity/project`, before starting the dashboard:"
         )
         st.code(f"{ROOTS_VARIABLE}=/path/to/runs streamlit run app.py", language="bash")
 

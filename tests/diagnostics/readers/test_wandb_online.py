@@ -2,102 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 
 from diagnostics.errors import ReadError, UnknownFormat
 from diagnostics.readers import wandb_online
 from diagnostics.readers.wandb_online import read
-
-
-def history() -> list[dict[str, Any]]:
-    """Rows as transformers logs them: train and eval apart, a table and system rows between."""
-    rows: list[dict[str, Any]] = []
-    for step in range(1, 21):
-        rows.append(
-            {
-                "train/loss": 0.69 - step / 100,
-                "train/rewards/chosen": -0.01 * step,
-                "train/rewards/rejected": -0.03 * step,
-                "train/global_step": step,
-                "gradients/layer0": [1, 2, 3],
-                "my/own/measure": 1.0,
-            }
-        )
-        if step % 5 == 0:
-            rows.append(
-                {
-                    "eval/loss": 0.6,
-                    "eval/rewards/chosen": -0.02 * step,
-                    "eval/rewards/rejected": -0.02 * step,
-                    "train/global_step": step,
-                    "train/epoch": step / 20,
-                }
-            )
-    rows[3]["train/kl"] = math.nan
-    return [{**row, "_step": count, "_timestamp": 1e9 + count} for count, row in enumerate(rows)]
-
-
-@dataclass
-class FakeRun:
-    """A run as the public API gives it."""
-
-    id: str = "abc"
-    name: str = "dpo"
-    state: str = "finished"
-    rows: list[dict[str, Any]] = field(default_factory=history)
-    config: dict[str, Any] = field(default_factory=lambda: {"beta": 0.2, "loss_type": ["sigmoid"]})
-    asked: list[list[str]] = field(default_factory=list)
-
-    @property
-    def path(self) -> list[str]:
-        return ["me", "project", self.id]
-
-    @property
-    def lastHistoryStep(self) -> int:
-        return len(self.rows) - 1
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        return {name: value for row in self.rows for name, value in row.items()}
-
-    @property
-    def history_keys(self) -> dict[str, Any]:
-        return {"keys": {name: {} for name in self.summary}}
-
-    def scan_history(self, keys: list[str], page_size: int) -> Iterator[dict[str, Any]]:
-        assert page_size <= 1000
-        self.asked.append(keys)
-        for row in self.rows:
-            # W&B gives the rows that hold all of the keys.
-            if all(key in row for key in keys):
-                yield {key: row[key] for key in keys}
-
-
-@dataclass
-class FakeApi:
-    """The public API, as far as it is used."""
-
-    found: list[FakeRun]
-
-    def run(self, path: str) -> FakeRun:
-        for run in self.found:
-            if path == "/".join(run.path):
-                return run
-        raise ValueError(f"Could not find run <Run {path} (not found)>")
-
-    def runs(self, path: str, per_page: int) -> list[FakeRun]:
-        assert path == "me/project"
-        return self.found
-
-    def sweep(self, path: str) -> Any:
-        assert path == "me/project/s1"
-        return type("Sweep", (), {"runs": self.found[:1]})()
+from tests.diagnostics.readers.wandb_client import FakeApi, FakeRun
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +24,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_run_on_the_server_is_read_by_optimizer_step() -> None:
     [run] = read("wandb:me/project/abc", client=FakeApi([FakeRun()]))
     assert (run.name, run.method, run.config["beta"]) == ("dpo", "dpo", 0.2)
+    assert run.status == "completed"
     assert list(run.train.index) == list(range(1, 21))
     assert list(run.evals.index) == [5, 10, 15, 20]
     assert run.train.loc[20, "rewards/rejected"] == pytest.approx(-0.6)
@@ -170,3 +86,36 @@ def test_without_a_key_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(wandb_online, "_runs", lambda *_: pytest.fail("asked without a key"))
     with pytest.raises(ReadError, match="WANDB_API_KEY"):
         read("wandb:me/project/abc")
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [("running", "running"), ("crashed", "failed"), ("killed", "stopped"), ("odd", "running")],
+)
+def test_how_a_run_ended_is_what_the_server_says(state: str, status: str) -> None:
+    [run] = read("wandb:me/project/abc", client=FakeApi([FakeRun(state=state)]))
+    assert run.status == status
+
+
+def test_of_a_large_project_the_newest_runs_are_read_the_oldest_of_them_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wandb_online, "MOST_RUNS", 2)
+    api = FakeApi([FakeRun(id=name) for name in ("first", "second", "third")])
+    runs = read("wandb:me/project", client=api)
+    assert [run.source.part for run in runs] == ["second", "third"]
+
+
+def test_a_server_does_not_ask_its_terminal_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    wandb = SimpleNamespace(login=lambda prompt: prompt, Api=lambda timeout: FakeApi([FakeRun()]))
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    # Who reads in a terminal is asked, and answers.
+    assert read("wandb:me/project/abc")
+    with ThreadPoolExecutor(1) as server:
+        reading = server.submit(read, "wandb:me/project/abc")
+        with pytest.raises(ReadError, match=r"no key was found.*WANDB_API_KEY"):
+            reading.result()
+        monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+        assert server.submit(read, "wandb:me/project/abc").result()
