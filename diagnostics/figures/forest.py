@@ -28,6 +28,9 @@ AIR = 0.08
 MARK = 0.05
 """How far below the middle of its row a mark lies; its words stand above it."""
 
+WORDS = 0.2
+"""How far above the middle of its row the words stand."""
+
 LONGEST = 26
 """Signs of one label."""
 
@@ -73,12 +76,13 @@ def forest(
         style.axis(unit, showgrid=True, range=[low, high], nticks=6),
         style.axis(None, range=[count - 0.66, -0.7], showgrid=False, zeroline=False, visible=False),
     )
-    rows = list(enumerate(estimates))
-    # All at once: one by one, each annotation costs plotly milliseconds.
-    drawing.add_traces([line for place, one in rows for line in _lines(place, one, (low, high))])
+    rows = [(place, one) for place, one in enumerate(estimates) if isfinite(one.interval.value)]
+    # Few traces of many points: a browser takes milliseconds for each trace and annotation.
+    drawing.add_traces([*_bars(rows, (low, high)), *_marks(rows), *_words(estimates, sign=sign)])
     drawing.update_layout(
-        shapes=[_stripe(place) for place, _ in rows if place % 2 == 0],
-        annotations=[words for place, one in rows for words in _words(place, one, sign=sign)],
+        # Words stand at the edges, whatever the numbers are.
+        xaxis2={"overlaying": "x", "range": [0, 1], "fixedrange": True, "visible": False},
+        shapes=[_stripe(place) for place in range(0, count, 2)],
         showlegend=False,
         margin={"l": 4, "r": 4, "t": 4},
     )
@@ -111,54 +115,79 @@ def _stripe(place: int) -> dict[str, Any]:
     }
 
 
-def _lines(place: int, one: Estimate, span: tuple[float, float]) -> list[dict[str, Any]]:
-    """Return one mark on its interval; an unbounded end runs out of the plot."""
-    interval = one.interval
-    if not isfinite(interval.value):
-        return []
-    ends = [
-        end if isfinite(end) else edge
-        for end, edge in zip((interval.low, interval.high), span, strict=True)
+Rows = Sequence[tuple[int, Estimate]]
+
+
+def _bars(rows: Rows, span: tuple[float, float]) -> list[dict[str, Any]]:
+    """Return the intervals, one trace a colour; an unbounded end runs out of the plot."""
+    found: dict[str, dict[str, list[Any]]] = {}
+    for place, one in rows:
+        bar = found.setdefault(one.colour, {"x": [], "y": []})
+        ends = zip((one.interval.low, one.interval.high), span, strict=True)
+        bar["x"] += [*(end if isfinite(end) else edge for end, edge in ends), None]
+        bar["y"] += [place + MARK, place + MARK, None]
+    return [
+        {
+            "type": "scatter",
+            "name": "95 % interval",
+            **bar,
+            "mode": "lines",
+            "line": {"color": colour, "width": 2.4},
+            "hoverinfo": "skip",
+        }
+        for colour, bar in found.items()
     ]
-    shared = {"type": "scatter", "name": style.plain(one.label)}
-    bar = {
-        "x": ends,
-        "y": [place + MARK, place + MARK],
-        "mode": "lines",
-        "line": {"color": one.colour, "width": 2.4},
-        "hoverinfo": "skip",
-    }
-    mark = {
-        "x": [interval.value],
-        "y": [place + MARK],
+
+
+def _marks(rows: Rows) -> list[dict[str, Any]]:
+    """Return the estimates as marks, in one trace."""
+    colours = [one.colour for _, one in rows]
+    marks = {
+        "type": "scatter",
+        "name": "estimate",
+        "x": [one.interval.value for _, one in rows],
+        "y": [place + MARK for place, _ in rows],
         "mode": "markers",
         "marker": {
             "size": 10,
-            "symbol": one.symbol if one.filled else f"{one.symbol}-open",
-            "color": one.colour,
-            "line": {"width": 2, "color": one.colour},
+            "symbol": [one.symbol if one.filled else f"{one.symbol}-open" for _, one in rows],
+            "color": colours,
+            "line": {"width": 2, "color": colours},
         },
-        "text": [one.hover or style.plain(one.label)],
+        "text": [one.hover or style.plain(one.label) for _, one in rows],
         "hovertemplate": "%{text}<extra></extra>",
     }
-    return [shared | bar, shared | mark]
+    return [marks] if rows else []
 
 
-def _words(place: int, one: Estimate, *, sign: bool) -> list[dict[str, Any]]:
-    """Return what the row is of, at its left, and its number with its word at its right."""
+def _words(estimates: Sequence[Estimate], *, sign: bool) -> list[dict[str, Any]]:
+    """Return what the rows are of, at their left, and numbers with their words at their right."""
+    shared = {
+        "type": "scatter",
+        "mode": "text",
+        "xaxis": "x2",
+        "y": [place - WORDS for place in range(len(estimates))],
+        "hoverinfo": "skip",
+        "cliponaxis": False,
+    }
+    labels = {
+        "name": "label",
+        "x": [0] * len(estimates),
+        "text": [style.plain(one.label, LONGEST) for one in estimates],
+        "textposition": "top right",
+        "textfont": {"size": style.NOTE_SIZE + 1},
+    }
+    numbers = {
+        "name": "number",
+        "x": [1] * len(estimates),
+        "text": [_number(one, sign=sign) for one in estimates],
+        "textposition": "top left",
+        "textfont": {"size": style.NOTE_SIZE},
+    }
+    return [shared | labels, shared | numbers]
+
+
+def _number(one: Estimate, *, sign: bool) -> str:
     known = isfinite(one.interval.value)
     value = number(one.interval.value, sign=sign).replace("-", "−") if known else "not known"
-    shared = {"xref": "paper", "y": place - 0.2, "yanchor": "bottom", "showarrow": False}
-    label = {
-        "text": style.plain(one.label, LONGEST),
-        "x": 0,
-        "xanchor": "left",
-        "font": {"size": style.NOTE_SIZE + 1},
-    }
-    found = {
-        "text": f"{value} {one.word}".strip(),
-        "x": 1,
-        "xanchor": "right",
-        "font": {"size": style.NOTE_SIZE},
-    }
-    return [shared | label, shared | found]
+    return f"{value} {one.word}".strip()

@@ -19,7 +19,7 @@ from diagnostics.courses import Course, Line
 from diagnostics.figures import style
 from diagnostics.figures.lines import smoothing_window
 from diagnostics.figures.thinning import smooth, thin
-from diagnostics.intervals import Floats
+from diagnostics.intervals import Floats, Interval
 from diagnostics.schema import NATS_PER_TOKEN
 from diagnostics.seeds import SeedBand
 
@@ -111,6 +111,7 @@ def by_quantity(
     seeded = {name for band in bands for name in band.runs}
     for one in drawn:
         _course(drawing, one, quantity, matched, faint=one.course.name in seeded, few=len(drawn))
+    _mark_ends(drawing, [one for one in drawn if one.course.name not in seeded], quantity, matched)
     colours = {one.course.name: one.colour for one in drawn}
     for band in bands:
         if band.quantity == quantity:
@@ -163,7 +164,7 @@ def _axes(
 def _course(
     drawing: go.Figure, one: Drawn, quantity: str, matched: str, *, faint: bool, few: int
 ) -> None:
-    """Draw one quantity of one run: band or bars, line, and a mark with its interval at the end."""
+    """Draw one quantity of one run: band or bars, and line."""
     line, x = one.course.lines.get(quantity), one.course.along(matched)
     if line is None or x is None or not np.isfinite(line.value).any():
         return
@@ -182,8 +183,6 @@ def _course(
         name=style.plain(one.course.name),
         hovertemplate=_hover(one.course, quantity, matched),
     )
-    if not faint:
-        _end(drawing, x, line, one, quantity, matched)
 
 
 def _side(drawing: go.Figure, one: Drawn, side: str, matched: str, row: int) -> None:
@@ -237,36 +236,50 @@ def _spread(
     )
 
 
-def _end(
-    drawing: go.Figure, x: Floats, line: Line, one: Drawn, quantity: str, matched: str
-) -> None:
-    """Draw the run's mark at the end of its line, with the interval of its last estimate."""
+def _mark_ends(drawing: go.Figure, drawn: Sequence[Drawn], quantity: str, matched: str) -> None:
+    """Draw each run's mark at the end of its line, with the interval of its last estimate.
+
+    Runs of one colour share a trace: a browser takes milliseconds for each.
+    """
+    found: dict[str, list[tuple[Drawn, float, Interval]]] = {}
+    for one in drawn:
+        end = _end(one.course, quantity, matched)
+        if end is not None:
+            found.setdefault(one.colour, []).append((one, *end))
+    for colour, ends in found.items():
+        drawing.add_scatter(
+            x=[x for _, x, _ in ends],
+            y=[end.value for _, _, end in ends],
+            mode="markers",
+            marker={"size": 9, "symbol": [one.symbol for one, _, _ in ends], "color": colour},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [end.high - end.value for _, _, end in ends],
+                "arrayminus": [end.value - end.low for _, _, end in ends],
+                "color": style.translucent(colour, 0.6),
+                "thickness": 1.5,
+                "width": 3,
+            },
+            name=", ".join(style.plain(one.course.name) for one, _, _ in ends),
+            hovertemplate=[_hover(one.course, quantity, matched) for one, _, _ in ends],
+        )
+
+
+def _end(course: Course, quantity: str, matched: str) -> tuple[float, Interval] | None:
+    """Return where a line ends, and the estimate there; without bounds the bar has no length."""
+    line, x = course.lines.get(quantity), course.along(matched)
+    if line is None or x is None:
+        return None
     known = np.flatnonzero(np.isfinite(line.value) & np.isfinite(x))
     if not known.size:
-        return
+        return None
     last = int(known[-1])
     value = float(line.value[last])
-    bars = None
-    if line.end is not None and isfinite(line.end.low) and isfinite(line.end.high):
-        value = line.end.value
-        bars = {
-            "type": "data",
-            "symmetric": False,
-            "array": [line.end.high - value],
-            "arrayminus": [value - line.end.low],
-            "color": style.translucent(one.colour, 0.6),
-            "thickness": 1.5,
-            "width": 3,
-        }
-    drawing.add_scatter(
-        x=[x[last]],
-        y=[value],
-        mode="markers",
-        marker={"size": 9, "symbol": one.symbol, "color": one.colour},
-        error_y=bars,
-        name=style.plain(one.course.name),
-        hovertemplate=_hover(one.course, quantity, matched),
-    )
+    end = line.end
+    if end is None or not (isfinite(end.low) and isfinite(end.high)):
+        end = Interval(value, value, value)
+    return float(x[last]), end
 
 
 def _seeds(drawing: go.Figure, band: SeedBand, colour: str) -> None:
