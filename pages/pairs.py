@@ -221,7 +221,7 @@ found = runs.entries()
 if found:
     picked = runs.pick_run(found, arrived=arrived)
     live.watch([picked])
-    st.fragment(body)(picked)
+    body(picked)
 else:
     st.title("Pairs")
     states.no_runs(runs.roots())

@@ -31,6 +31,7 @@ from pages.components.verdict import COLOURS
 
 # With more runs a chart for each reads better than one line for each in the same chart.
 MOST_LINES = 8
+MOST_CELLS = 60  # of a table that is text; a larger one is a grid that scrolls
 NO_BREAK = "\u00a0"
 TALLEST_PLANE = 720  # pixels
 COLUMNS = 3  # of charts that hold one run each
@@ -271,6 +272,10 @@ def settings(found: Compared, *, everything: bool) -> None:
         st.caption("The settings that the logs state do not differ.")
         return
     table = comparisontables.settings(found.names, shown)
+    if table.size <= MOST_CELLS:  # a browser shows text sooner than it loads a grid
+        text = table.map(literal).rename(columns=literal)
+        st.table(text, border="horizontal", hide_index=True, alt="Settings of the runs")
+        return
     st.dataframe(
         table,
         hide_index=True,
