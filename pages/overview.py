@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence, Sized
 
 import streamlit as st
-from streamlit.errors import StreamlitAPIException
 
 from diagnostics.figures import style
 from diagnostics.figures.plane import Track, plane
@@ -52,14 +51,6 @@ def read(found: Sequence[runs.Entry]) -> list[runs.Reading]:
 
 def _read_so_far(readings: Sized, found: Sized) -> str:
     return f"{len(readings)} of {len(found)} runs read, the newest first"
-
-
-def go_on() -> None:
-    """Read and draw on at once: this fragment where it runs alone, else the whole page."""
-    try:
-        st.rerun(scope="fragment")
-    except StreamlitAPIException:
-        st.rerun()
 
 
 def summary(readings: Sequence[runs.Reading]) -> str:
@@ -139,7 +130,6 @@ def findings(reading: runs.Reading) -> None:
         st.badge(f"{len(more)} more", color="red", help=literal(", ".join(more)))
 
 
-@st.fragment
 def overview() -> None:
     """Draw the page's body, again whenever a log has grown."""
     found = runs.entries()
@@ -162,7 +152,7 @@ def overview() -> None:
     choose(shown, notes)
     remember("overview")
     if len(readings) < len(found):
-        go_on()
+        st.rerun()  # reads and draws on at once
 
 
 st.set_page_config(page_title="Seesaw: all runs", layout="wide")

@@ -336,7 +336,7 @@ found = runs.entries()
 if found:
     picked = runs.pick_run(found, arrived=arrived)
     live.watch([picked])
-    st.fragment(body)(picked)
+    body(picked)
 else:
     st.title("Run")
     states.no_runs(runs.roots())

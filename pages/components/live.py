@@ -3,6 +3,10 @@
 A fragment that draws nothing looks at names, sizes and dates of the logs every second. Where
 nothing has changed, nothing is read, drawn or sent. Where something has, the page runs again; the
 browser is sent those charts and texts that came out different, and keeps the others.
+
+A page that is watched has no fragment beside this one: where a look follows at once on a fragment,
+Streamlit 1.67 tells the browser that the fragment was cut short, and what a click took away from
+the page would stand there until the next full run.
 """
 
 from __future__ import annotations

@@ -77,3 +77,35 @@ def test_nothing_is_sent_while_no_log_changes(dashboard: str, tab: Tab) -> None:
     assert len(sent) > 0
     assert max(sent) < SMALL, sent
     assert clean(page)
+
+
+def test_a_click_draws_the_whole_page_so_that_nothing_it_took_away_stays(
+    dashboard: str, tab: Tab
+) -> None:
+    page = tab()
+    asked: list[Any] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda f: asked.append(request(f))))
+    page.goto(f"{dashboard}/run?run=runs%2Fideal&zoom=50-90")
+    page.wait_for_selector(PLOT)
+    settle(page)
+    page.get_by_role("button", name="Whole run").click()
+    page.get_by_role("button", name="Whole run").wait_for(state="detached")
+    page.get_by_role("link", name="All runs").first.click()
+    page.get_by_placeholder("name, model, tag or note").fill("no run has this name")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Show all runs").click()
+    page.get_by_role("button", name="Show all runs").wait_for(state="detached")
+    clicked = [one for one in asked if not one.is_auto_rerun]
+    looked = [one for one in asked if one.is_auto_rerun]
+    assert len(clicked) >= 5
+    # A look that follows at once on a fragment of its own page would cut off the fragment's end.
+    assert {one.fragment_id for one in clicked} == {""}
+    assert all(one.fragment_id for one in looked)
+    assert clean(page)
+
+
+def request(frame: bytes) -> Any:
+    """Return what a browser asks of the server."""
+    from streamlit.proto.BackMsg_pb2 import BackMsg
+
+    return BackMsg.FromString(frame).rerun_script
