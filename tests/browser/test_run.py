@@ -42,7 +42,7 @@ def probed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("dark", 1280)])
+@pytest.mark.parametrize(("scheme", "width"), [("dark", 1280), ("light", 390)])
 def test_a_newcomer_finds_what_to_try_looks_closer_and_takes_the_numbers_along(
     scheme: str, width: int, fresh: Fresh, probed: Path, tab: Tab
 ) -> None:
