@@ -30,10 +30,13 @@ FOCUS = "<style>a:focus-visible{outline:2px solid currentColor!important}</style
 def navigation(here: str) -> bool:
     """Show the name of the house and the links to its pages; say whether `here` was just opened."""
     arrived = st.session_state.get(PLACE) != here
+    left = st.session_state.get(f"{LEFT} {here}", {})
+    if arrived and left and not st.query_params:
+        # The browser's way back forgets what stood behind the `?` of a page. What is open or picked
+        # on it follows the URL that a run begins with.
+        st.query_params.from_dict(left)
+        st.rerun()
     st.session_state[PLACE] = here
-    if arrived and not st.query_params:
-        # The browser's way back forgets what stood behind the `?` of a page.
-        st.query_params.from_dict(st.session_state.get(f"{LEFT} {here}", {}))
     remember(here)
     st.html(FOCUS)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pages"):

@@ -124,3 +124,22 @@ def test_picking_another_run_shows_all_of_it_and_changes_the_url(dashboard: str,
     page.wait_for_url(lambda url: "ideal" in url and "zoom" not in url)
     page.get_by_role("button", name="Whole run").wait_for(state="detached")
     assert clean(page)
+
+
+def test_the_way_back_to_a_run_finds_it_as_it_was_left(dashboard: str, tab: Tab) -> None:
+    page = tab()
+    page.goto(f"{dashboard}/run?run=runs%2Fboth_fall")
+    page.wait_for_selector(PLOT)
+    settle(page)
+    page.get_by_text(re.compile("^Configuration: ")).click()
+    page.wait_for_url("**/*settings=true*")
+    settle(page)
+    page.get_by_role("link", name="Reference").click()
+    page.get_by_role("heading", name="Reference", exact=True).wait_for()
+    settle(page)
+    page.go_back()
+    page.get_by_role("heading", name="both_fall-0").wait_for()
+    page.wait_for_url(lambda url: "both_fall" in url and "settings=true" in url)
+    page.locator("details[open]").get_by_text(re.compile("^Configuration: ")).wait_for()
+    page.locator('details[open] [data-testid="stDataFrame"]').wait_for()
+    assert clean(page)
