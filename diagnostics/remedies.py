@@ -207,7 +207,7 @@ def stop_earlier(reading: Reading) -> Advice | None:
     _, logged = reading.column("epoch")
     done = float(logged.max()) if logged.size and logged.max() > 0 else epochs
     new = rounded(done / STEP) if done else None
-    now = f" ({done:g} epochs now, next {new:g})" if new else ""
+    now = f" ({done:.3g} epochs now, next {new:g})" if new else ""
     return Advice(
         action=f"train shorter{now}, and compare checkpoints on held-out pairs and samples",
         strength="B",

@@ -24,6 +24,7 @@ from diagnostics.methods import METHODS
 from diagnostics.pathologies import PATHOLOGIES
 from diagnostics.probe_examples import flipped, probed
 from diagnostics.reading import Reading
+from diagnostics.remedies import stop_earlier
 from diagnostics.run import Run, Source
 from diagnostics.synthetic_logs import logged_run
 from diagnostics.verdicts import Advice
@@ -327,3 +328,9 @@ def test_a_flag_of_nothing_is_no_flag() -> None:
     assert flags("dpo") == {}
     for value, name in product((True, False), ("shuffle",)):
         assert flags("dpo", seesaw={name: value})["seesaw"] in ("--shuffle", "--no_shuffle")
+
+
+def test_epochs_are_told_with_as_many_digits_as_somebody_would_say() -> None:
+    run = example("both_fall")
+    run = replace(run, train=run.train.assign(epoch=4 / 3))
+    assert "(1.33 epochs now, next 0.67)" in stop_earlier(Reading(run)).action
