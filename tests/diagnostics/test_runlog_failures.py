@@ -25,7 +25,7 @@ def steps(folder: Path) -> list[int]:
 # -- Failures surface ----------------------------------------------------------------------------
 
 WRITER_UNDER_A_LIMIT = """
-import resource, sys
+import resource, sys, time
 from diagnostics.runlog import LogWriteError, RunLog
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 log = RunLog.create(sys.argv[1], {"name": "large"})
@@ -36,6 +36,7 @@ for step in range(1, 10_000):
     except LogWriteError as error:
         told.append(str(error))
         break
+    time.sleep(0.002)  # the disk is written to by another thread, which must come to it
 for call in (log.flush, log.close):
     try:
         call()
