@@ -81,7 +81,7 @@ class Diagnosis:
         changes = self.reading.changes
         return of_probe(self.reading.estimates) or (of_log(changes) if changes else None)
 
-    @cached_property
+    @property
     def bands(self) -> list[Measured]:
         """The band of the probe batch at each evaluation whose gradients are in the log."""
         return self.reading.bands

@@ -281,13 +281,14 @@ def scan_pairs(directory: str | os.PathLike[str], table: str) -> PairRows:
 
 def widened(rows: pa.Table) -> pa.Table:
     """Return a table with integers and floats of 64 bits; pandas takes many times as long."""
-    wide = [
-        field.with_type(pa.int64() if pa.types.is_integer(field.type) else pa.float64())
-        if pa.types.is_signed_integer(field.type) or pa.types.is_floating(field.type)
-        else field
-        for field in rows.schema
-    ]
+    wide = [field.with_type(_wide(field.type)) for field in rows.schema]
     return rows.cast(pa.schema(wide))
+
+
+def _wide(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_signed_integer(kind):
+        return pa.int64()
+    return pa.float64() if pa.types.is_floating(kind) else kind
 
 
 def _read_part(part: Part) -> pa.Table | None:

@@ -99,9 +99,8 @@ def note(reading: runs.Reading, run: Run) -> str:
     parts = [str(run.header["ended"])] if run.header.get("ended") else []
     if reading.status == "silent":
         hours = (time.time() - reading.updated) / HOUR
-        since = f"{hours:.0f} hour{'s' * (round(hours) != 1)}"
-        if hours >= 48:
-            since = f"{hours / 24:,.0f} days"
+        few = f"{hours:.0f} hour{'s' * (round(hours) != 1)}"
+        since = few if hours < 48 else f"{hours / 24:,.0f} days"
         parts.append(f"no record for {since}, so its process has most likely ended")
     elif reading.verdict_step is not None:
         parts.append(f"verdict as of step {reading.verdict_step:,}")

@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
@@ -59,7 +59,6 @@ class Reading:
     entry: Entry
     run: Run | None = None
     diagnosis: Diagnosis | None = None
-    tracks: Mapping[str, Sequence[ShareEstimate]] = field(default_factory=dict)
     problem: str = ""
 
     @property
@@ -78,6 +77,12 @@ class Reading:
     def phases(self) -> Sequence[NamedPhase]:
         """The phases to shade: those of the verdict."""
         return self.diagnosis.regime.phases if self.diagnosis else ()
+
+    @property
+    def tracks(self) -> Mapping[str, Sequence[ShareEstimate]]:
+        """The trajectories of those splits of the probe set that were scored."""
+        known = self.diagnosis.reading.tracks if self.diagnosis else {}
+        return {split: track for split, track in known.items() if track}
 
     @property
     def track(self) -> Sequence[ShareEstimate]:
@@ -195,7 +200,7 @@ def reading(entry: Entry) -> Reading:
         return Reading(entry, problem=problem)
     if judged.problem:
         return Reading(entry, problem=judged.problem)
-    return Reading(entry, judged.run, judged.diagnosis, judged.tracks)
+    return Reading(entry, judged.run, judged.diagnosis)
 
 
 def pick_run(found: Sequence[Entry], *, arrived: bool) -> Entry:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
@@ -20,7 +20,6 @@ from diagnostics.errors import DiagnosticsError
 from diagnostics.readers import Follower, fingerprint
 from diagnostics.renewal import is_due
 from diagnostics.run import Run
-from diagnostics.share import ShareEstimate
 from pages.components.outside import refuse_links_out
 
 
@@ -30,7 +29,6 @@ class Judged:
 
     run: Run
     diagnosis: Diagnosis | None
-    tracks: dict[str, Sequence[ShareEstimate]] = field(default_factory=dict)
     problem: str = ""
     made: float = 0.0
     """When the diagnosis was made [seconds of the monotonic clock]."""
@@ -118,10 +116,8 @@ def _judged(run: Run, before: Judged | None) -> Judged:
     if before is not None and before.diagnosis is not None:
         diagnosis = before.diagnosis
         if not is_due(diagnosis.run, run, now - before.made):
-            return Judged(run, diagnosis, before.tracks, "", before.made)
+            return Judged(run, diagnosis, "", before.made)
     try:
-        diagnosis = diagnose(run)
+        return Judged(run, diagnose(run), "", now)
     except DiagnosticsError as problem:
         return Judged(run, None, problem=str(problem))
-    known = {split: track for split, track in diagnosis.reading.tracks.items() if track}
-    return Judged(run, diagnosis, known, "", now)
